@@ -1,4 +1,4 @@
-"""Blind damage to the bytes of any file: what a bad disk, a broken transfer or an enemy without a plan does."""
+"""Random damage to the bytes of a file of any format, as by a bad disk or a broken transfer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ ODD_NUMBERS = (0, 1, 2, 3, 4, 8, 15, 16, 255, 4096, 6324, 32767, 65535, 1 << 20,
 
 
 def flipped(chance: Random, data: bytes) -> bytes:
-    """One bit the other way."""
+    """Flip one bit."""
     at = _place(chance, data)
     return data if at == len(data) else data[:at] + bytes([data[at] ^ 1 << chance.randrange(8)]) + data[at + 1 :]
 
@@ -20,29 +20,29 @@ def overwritten(chance: Random, data: bytes) -> bytes:
 
 
 def numbered(chance: Random, data: bytes) -> bytes:
-    """A number that hardly any field expects in place of whatever stood there."""
+    """Overwrite a random position with an unusual number."""
     return put(data, _place(chance, data), chance.choice(("<H", ">H", "<I", ">I", "<Q")), chance.choice(ODD_NUMBERS))
 
 
 def cut(chance: Random, data: bytes) -> bytes:
-    """Without its end."""
+    """Remove the end."""
     return data[: chance.randint(0, len(data))]
 
 
 def doubled(chance: Random, data: bytes) -> bytes:
-    """A part of it once or a few times more."""
+    """Repeat a part once or a few times."""
     start, end = sorted((_place(chance, data), _place(chance, data)))
     return data[:end] + data[start:end] * chance.randint(1, 3) + data[end:]
 
 
 def shortened(chance: Random, data: bytes) -> bytes:
-    """A part of it left out."""
+    """Remove a part."""
     start, end = sorted((chance.randint(0, len(data)), chance.randint(0, len(data))))
     return data[:start] + data[end:]
 
 
 def put(data: bytes, at: int, form: str, number: int) -> bytes:
-    """The number at that place, in this form of `struct`, of whose bits it keeps the lowest."""
+    """Overwrite a position with the lowest bits of a number, in this format of `struct`."""
     packed = struct.pack(form, number & ((1 << 8 * struct.calcsize(form)) - 1))
     return data[:at] + packed + data[at + len(packed) :]
 
@@ -51,5 +51,5 @@ BLIND = (flipped, overwritten, numbered, cut, doubled, shortened)
 
 
 def _place(chance: Random, data: bytes) -> int:
-    """Anywhere, every other time near the beginning, where headers are."""
+    """Return a random position; half of them are near the beginning, where headers are."""
     return chance.randint(0, min(100, len(data)) if chance.random() < 0.5 else len(data))

@@ -1,16 +1,15 @@
-"""Feeds hostile input to everything that reads what strangers send, and counts what came of it.
+"""Pass hostile input to everything that reads files, links or text from visitors, and report what is not refused.
 
     python -m tests.fuzz.fuzzing [--inputs 50000] [--seed 0] [--targets images checkpoints ...] [--findings FOLDER]
-    python -m tests.fuzz.fuzzing --targets images --only 1234     (that input alone, with its traceback)
+    python -m tests.fuzz.fuzzing --targets images --only 1234     (only this input, with its traceback)
 
-Every input is made from seed, target and number, so a finding can be made again from its number. A target may accept an
-input, if what comes of it holds together, or refuse it by the error that its docstring names. Everything else is a
-finding: another exception, a result that does not hold together, a dead process, an input that takes longer than
-SECONDS, and one that takes more than MEMORY, which the process is also refused by the system.
+Every input is a function of seed, target and number, so that a finding can be reproduced. A target may accept an input,
+if the result is valid, or refuse it with the error that its docstring names. Everything else is a finding: another
+exception, an invalid result, a process that ends, an input that takes longer than `SECONDS`, and one that needs more
+than `MEMORY`, which the system refuses to the process.
 
-The inputs are made by our own damage and not by a coverage-guided fuzzer, since what would have to be guided, the
-decoders of Pillow and torch, is compiled without counters; nor by hypothesis, which took 13 ms to make one damaged
-file and spent two of three on the first bytes.
+The inputs are not made by a coverage-guided fuzzer, because the decoders of Pillow and torch are compiled without
+coverage counters, nor by hypothesis, which needed 13 ms for one damaged file and changed mostly its first bytes.
 """
 
 from __future__ import annotations
@@ -32,26 +31,43 @@ from random import Random
 
 import numpy as np
 
-SECONDS = 20.0  # of the processor, for one input; WAIT of them go by at most
-WAIT = 30
-MEMORY = 1 << 30  # bytes beyond what the process has before the input
-_LOOKS = 0.1  # seconds between looks at the process
-_INPUTS, _ACCEPTED, _BEGUN, _BEGUN_CPU, _SLOWEST, _SLOWEST_AT, _PEAK, _PEAK_AT = range(8)
+SECONDS = 20.0  # Maximum CPU time of one input.
+WAIT = 30  # Maximum wall time of one input, as a multiple of its maximum CPU time.
+MEMORY = 1 << 30  # Maximum number of bytes by which the process may grow during one input.
+_POLL_SECONDS = 0.1  # Time between two checks of the process.
+# Positions of the counters that the process shares.
+_INPUTS, _ACCEPTED, _STARTED, _STARTED_CPU, _SLOWEST, _SLOWEST_AT, _PEAK, _PEAK_AT = range(8)
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What should not have happened. what: in words, the same for findings of the same cause.  number: of the input."""
+    """An input that was neither accepted with a valid result nor refused.
+
+    Attributes:
+        target: Name of the target.
+        cause: Description, which is the same for findings of the same cause.
+        number: Number of the input.
+        detail: Traceback or log.
+    """
 
     target: str
-    what: str
+    cause: str
     number: int
     detail: str = ""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of one target. slowest: seconds of the processor; peak: bytes gained; each with the number of its input."""
+    """Outcome for one target.
+
+    Attributes:
+        target: Name of the target.
+        inputs: Number of inputs.
+        accepted: Number of accepted inputs.
+        slowest: Longest CPU time in seconds, and the number of its input.
+        peak: Largest growth of memory in bytes, and the number of its input.
+        findings: One finding for each cause.
+    """
 
     target: str
     inputs: int
@@ -70,46 +86,55 @@ def fuzz(
     memory: int = MEMORY,
     module: str = "tests.fuzz.fuzzing",
 ) -> Outcome:
-    """Feed `inputs` inputs to a target in a process of its own, which is begun anew after it has died.
+    """Pass inputs to a target in a separate process, which is started again after it has ended.
 
-    folder: where the inputs of findings are kept, pickled.  seconds, memory: bounds of one input.
-    module: the program that `begin`s the process.
+    Args:
+        target: Name of the target.
+        inputs: Number of inputs.
+        seed: Seed of all inputs.
+        folder: Folder in which the inputs of findings are stored, pickled.
+        seconds: Maximum CPU time of one input.
+        memory: Maximum growth of memory during one input, in bytes.
+        module: Module whose `run` is called in the process.
+
+    Raises:
+        RuntimeError: The process ends before the first input.
     """
     findings: list[Finding] = []
     done, accepted, slowest, peak = 0, 0, (0.0, 0), (0, 0)
     with tempfile.TemporaryDirectory() as work:
         while done < inputs:
-            board = _board(Path(work))
+            counters = _counters(Path(work))
             job = [module, "--child", work, target, str(done), str(inputs), str(seed)]
-            dead = _watched(Path(work), board, job, seconds)
+            ending = _run_process(Path(work), counters, job, seconds)
             findings += pickle.loads(_read(Path(work) / "findings"))
-            accepted += int(board[_ACCEPTED])
-            slowest = max(slowest, (float(board[_SLOWEST]), int(board[_SLOWEST_AT])))
-            peak = max(peak, (int(board[_PEAK]), int(board[_PEAK_AT])))
-            done = int(board[_INPUTS])
-            if dead:
-                findings.append(Finding(target, dead, done, (Path(work) / "log").read_text(errors="replace")[-4000:]))
+            accepted += int(counters[_ACCEPTED])
+            slowest = max(slowest, (float(counters[_SLOWEST]), int(counters[_SLOWEST_AT])))
+            peak = max(peak, (int(counters[_PEAK]), int(counters[_PEAK_AT])))
+            done = int(counters[_INPUTS])
+            if ending:
+                findings.append(Finding(target, ending, done, (Path(work) / "log").read_text(errors="replace")[-4000:]))
                 done += 1
-                if board[_BEGUN] == 0:
-                    raise RuntimeError(f"the target {target} cannot be begun: {findings[-1].detail}")
+                if counters[_STARTED] == 0:
+                    raise RuntimeError(f"the target {target} cannot be started: {findings[-1].detail}")
     if peak[0] > memory:
         findings.append(Finding(target, f"more than {memory >> 20} MB", peak[1]))
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         for each in findings:
-            (folder / f"{target}-{each.number}.pickle").write_bytes(pickle.dumps(made(target, seed, each.number)))
+            (folder / f"{target}-{each.number}.pickle").write_bytes(pickle.dumps(make_input(target, seed, each.number)))
     return Outcome(target, inputs, accepted, slowest, peak, tuple(findings))
 
 
-def made(target: str, seed: int, number: int) -> object:
-    """The input of this number."""
+def make_input(target: str, seed: int, number: int) -> object:
+    """Return the input with this number."""
     from tests.fuzz.targets import TARGETS
 
     return TARGETS[target].make(Random(f"{seed} {target} {number}"))
 
 
 def feed(target: str, value: object, folder: Path) -> bool:
-    """Whether the target accepted it; False where it refused in the way it may. Raises whatever else comes out."""
+    """Return whether the target accepts the input or refuses it as allowed; other exceptions are raised."""
     from tests.fuzz.targets import TARGETS
 
     try:
@@ -122,19 +147,19 @@ def feed(target: str, value: object, folder: Path) -> bool:
     return True
 
 
-def _board(work: Path) -> np.memmap:
-    """Counters that outlive the process that counts."""
+def _counters(work: Path) -> np.memmap:
+    """Return new counters in a file, which remain when the process ends."""
     (work / "findings").unlink(missing_ok=True)
-    return np.memmap(work / "board", np.float64, "w+", shape=(8,))
+    return np.memmap(work / "counters", np.float64, "w+", shape=(8,))
 
 
-def _watched(work: Path, board: np.memmap, job: Sequence[str], seconds: float) -> str:
-    """Run the process to its end; what killed it, else empty."""
+def _run_process(work: Path, counters: np.memmap, job: Sequence[str], seconds: float) -> str:
+    """Run the process to its end, and return why it ended early, or an empty text."""
     with (work / "log").open("wb") as log:
         process = subprocess.Popen([sys.executable, "-m", *job], stdout=log, stderr=log)
         while process.poll() is None:
-            time.sleep(_LOOKS)
-            if board[_BEGUN] and _overdue(process.pid, board, seconds):
+            time.sleep(_POLL_SECONDS)
+            if counters[_STARTED] and _overdue(process.pid, counters, seconds):
                 process.kill()
                 process.wait()
                 return f"longer than {seconds:g} s"
@@ -143,44 +168,44 @@ def _watched(work: Path, board: np.memmap, job: Sequence[str], seconds: float) -
     return f"ended with status {process.returncode}" if process.returncode else ""
 
 
-def _overdue(process: int, board: np.memmap, seconds: float) -> bool:
-    """Whether the input at hand has had its time: of the processor, or, as others may hold that, far more."""
+def _overdue(process: int, counters: np.memmap, seconds: float) -> bool:
+    """Return whether the current input has exceeded its CPU time, or a multiple of it as wall time."""
     used = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11:13]
     cpu = sum(map(int, used)) / os.sysconf("SC_CLK_TCK")
-    return cpu - board[_BEGUN_CPU] > seconds or time.monotonic() - board[_BEGUN] > WAIT * seconds
+    return cpu - counters[_STARTED_CPU] > seconds or time.monotonic() - counters[_STARTED] > WAIT * seconds
 
 
 def _child(work: Path, target: str, first: int, inputs: int, seed: int) -> None:
-    """Feed the inputs from `first` on, and write on the board what comes of them."""
+    """Pass the inputs from `first` on to the target, and update the counters."""
     from tests.fuzz.targets import TARGETS
 
-    board = np.memmap(work / "board", np.float64, "r+", shape=(8,))
+    counters = np.memmap(work / "counters", np.float64, "r+", shape=(8,))
     findings: dict[str, Finding] = {}
-    board[_INPUTS] = first
+    counters[_INPUTS] = first
     with tempfile.TemporaryDirectory() as folder:
         TARGETS[target].make(Random(0))
         _limit()
         for number in range(first, inputs):
-            value = made(target, seed, number)
+            value = make_input(target, seed, number)
             before = _peak(reset=True)
-            board[_BEGUN_CPU] = began = time.process_time()
-            board[_BEGUN] = time.monotonic()
+            counters[_STARTED_CPU] = start = time.process_time()
+            counters[_STARTED] = time.monotonic()
             try:
-                board[_ACCEPTED] += feed(target, value, Path(folder))
+                counters[_ACCEPTED] += feed(target, value, Path(folder))
             except Exception as error:
-                what = _told(error)
-                if what not in findings:
-                    findings[what] = Finding(target, what, number, traceback.format_exc())
+                cause = _describe(error)
+                if cause not in findings:
+                    findings[cause] = Finding(target, cause, number, traceback.format_exc())
                     (work / "findings").write_bytes(pickle.dumps(list(findings.values())))
-            board[_INPUTS] = number + 1
-            if (took := time.process_time() - began) > board[_SLOWEST]:
-                board[_SLOWEST], board[_SLOWEST_AT] = took, number
-            if (gained := _peak() - before) > board[_PEAK]:
-                board[_PEAK], board[_PEAK_AT] = gained, number
+            counters[_INPUTS] = number + 1
+            if (took := time.process_time() - start) > counters[_SLOWEST]:
+                counters[_SLOWEST], counters[_SLOWEST_AT] = took, number
+            if (gained := _peak() - before) > counters[_PEAK]:
+                counters[_PEAK], counters[_PEAK_AT] = gained, number
 
 
-def _told(error: Exception) -> str:
-    """The kind of an exception and the line of ours that let it out."""
+def _describe(error: Exception) -> str:
+    """Return the type of an exception and the last line of our code in its traceback."""
     frames = traceback.extract_tb(error.__traceback__)
     ours = [each for each in frames if "fpc_core" in each.filename or f"{os.sep}app{os.sep}" in each.filename]
     last = (ours or frames)[-1]
@@ -188,13 +213,13 @@ def _told(error: Exception) -> str:
 
 
 def _limit() -> None:
-    """Have the system refuse what goes far beyond MEMORY, so that the machine does not suffer."""
+    """Let the system refuse allocations far beyond `MEMORY`, which would slow down the machine."""
     used_bytes = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used_bytes + 2 * MEMORY, used_bytes + 2 * MEMORY))
 
 
 def _peak(reset: bool = False) -> int:
-    """Bytes of resident memory at most since the last `reset`; with it, what is resident now."""
+    """Return the peak of resident memory in bytes since the last reset; with `reset`, the current value."""
     if reset:
         Path("/proc/self/clear_refs").write_text("5")
     result = Path("/proc/self/status").read_text()
@@ -209,16 +234,16 @@ def main() -> int:
     from tests.fuzz.targets import TARGETS
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--inputs", type=int, default=50_000, help="of all targets together")
+    parser.add_argument("--inputs", type=int, default=50_000, help="number of inputs, for all targets together")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--targets", nargs="+", choices=TARGETS, default=list(TARGETS))
-    parser.add_argument("--only", type=int, help="feed this number to the first target, here and now")
-    parser.add_argument("--findings", type=Path, help="a folder to keep their inputs in")
+    parser.add_argument("--only", type=int, help="pass only the input with this number to the first target")
+    parser.add_argument("--findings", type=Path, help="store the inputs of findings in this folder")
     arguments = parser.parse_args()
     if arguments.only is not None:
         target = arguments.targets[0]
         with tempfile.TemporaryDirectory() as folder:
-            value = made(target, arguments.seed, arguments.only)
+            value = make_input(target, arguments.seed, arguments.only)
             print(f"{value!r:.2000}\naccepted: {feed(target, value, Path(folder))}")
         return 0
     shares = {name: TARGETS[name].share for name in arguments.targets}
@@ -238,12 +263,12 @@ def main() -> int:
             flush=True,
         )
     for each in found:
-        print(f"\n{each.target} {each.number}: {each.what}\n{each.detail}", file=sys.stderr)
+        print(f"\n{each.target} {each.number}: {each.cause}\n{each.detail}", file=sys.stderr)
     return 1 if found else 0
 
 
-def begin() -> int:
-    """The process of a target, or the command."""
+def run() -> int:
+    """Run the process of a target, or the command line."""
     if sys.argv[1:2] != ["--child"]:
         return main()
     work, target, *numbers = sys.argv[2:]
@@ -252,4 +277,4 @@ def begin() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(begin())
+    sys.exit(run())

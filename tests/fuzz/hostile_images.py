@@ -1,7 +1,7 @@
-"""Image files as nobody should send them: whole ones of every kind that is read, damaged blindly and on purpose.
+"""Hostile image files: valid ones of every format that is read, with random damage and damage made for the format.
 
-Blind damage hardly ever passes a checksum or reaches a size, so what is done on purpose knows the formats: it writes
-sizes that no image has into headers, with their checksums put right, and packs what unpacks to a thousand times itself.
+Random damage rarely passes a checksum or changes a size. Damage made for a format writes impossible sizes into headers,
+with correct checksums, and adds data that decompresses to a thousand times its size.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from PIL import Image
 from tests.fuzz.damage import BLIND, ODD_NUMBERS, cut, doubled, flipped, overwritten, put
 
 _CHUNKS = (b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"zTXt", b"iTXt", b"iCCP", b"eXIf", b"acTL", b"fcTL", b"fdAT")
-_LARGEST = (6324, 6324)  # just below the 40 million pixels that are read
+_LARGEST = (6324, 6324)  # Slightly fewer than the 40 million pixels that are accepted.
 _TIFF_TAGS = (256, 257, 258, 259, 262, 273, 277, 278, 279, 317, 320, 322, 323, 324, 325, 338, 339)
 
 
 def image_file(chance: Random) -> bytes:
-    """The bytes of one file; one in twelve is whole, the others are damaged once or a few times."""
+    """Return the bytes of one file; one in twelve is valid, the others are damaged once or a few times."""
     if chance.random() < 0.001:
         return chance.choice(list(largest_files().values()))
     kind = chance.choice(list(whole_files()))
@@ -37,7 +37,7 @@ def image_file(chance: Random) -> bytes:
 
 @cache
 def whole_files() -> dict[str, bytes]:
-    """Small files of every format and of what it can hold, by format and kind."""
+    """Return small files of every format and variant, by name."""
     rng = np.random.default_rng(0)
     picture = rng.integers(0, 256, (40, 24, 3), dtype=np.uint8)
     picture[8:30, 4:20] = (90, 60, 200)
@@ -84,7 +84,7 @@ def whole_files() -> dict[str, bytes]:
 
 @cache
 def largest_files() -> dict[str, bytes]:
-    """Flat images of nearly as many pixels as are read, in the modes that take most to become RGB."""
+    """Return plain images of nearly the largest accepted size, in the modes that are most expensive to convert."""
     clear = Image.new("RGBA", _LARGEST, (9, 9, 9, 9))
     return {
         "PNG clear": encoded(clear, "PNG", compress_level=1),
@@ -97,20 +97,20 @@ def largest_files() -> dict[str, bytes]:
 
 
 def encoded(image: Image.Image, file_format: str, **options: object) -> bytes:
-    """The bytes of an image file."""
+    """Return the bytes of an image file."""
     buffer = io.BytesIO()
     image.save(buffer, file_format, **options)
     return buffer.getvalue()
 
 
 def _spliced(chance: Random, data: bytes) -> bytes:
-    """The beginning of one file and the end of another."""
+    """Return the beginning of one file and the end of another."""
     other = chance.choice(list(whole_files().values()))
     return data[: chance.randint(0, len(data))] + other[chance.randint(0, len(other)) :]
 
 
 def _odd_png(chance: Random, data: bytes) -> bytes:
-    """A chunk changed, doubled, moved or added, every checksum right again."""
+    """Change, repeat, move or add a PNG chunk, with correct checksums."""
     chunks = list(_chunks(data))
     if not chunks:
         return data
@@ -141,7 +141,7 @@ def _odd_png(chance: Random, data: bytes) -> bytes:
 
 @cache
 def _packed(count: int) -> bytes:
-    """So many zeros, a thousandth of their size."""
+    """Return this number of zeros, compressed to about a thousandth."""
     return zlib.compress(bytes(count), 6)
 
 
@@ -160,7 +160,7 @@ def _sum(data: bytes) -> bytes:
 
 
 def _odd_jpeg(chance: Random, data: bytes) -> bytes:
-    """Another size in the frame header, or another length of a segment."""
+    """Change the size in the frame header, or the length of a segment, of a JPEG."""
     kinds = (0xC0, 0xC1, 0xC2, 0xC4, 0xDA, 0xDB, 0xE1)
     starts = [at for at in range(len(data) - 9) if data[at] == 0xFF and data[at + 1] in kinds]
     if not starts:
@@ -172,7 +172,7 @@ def _odd_jpeg(chance: Random, data: bytes) -> bytes:
 
 
 def _odd_gif(chance: Random, data: bytes) -> bytes:
-    """Another size of the screen or of a frame, or a frame off the screen."""
+    """Change the size of a GIF's screen or of a frame, or move a frame off the screen."""
     frames = [at for at in range(len(data)) if data[at : at + 1] == b","]
     at = chance.choice((6, *(frame + shift for frame in frames[:20] for shift in (1, 5))))
     for place in (at, at + 2):
@@ -181,19 +181,19 @@ def _odd_gif(chance: Random, data: bytes) -> bytes:
 
 
 def _odd_bmp(chance: Random, data: bytes) -> bytes:
-    """Another size, depth, compression, palette or offset."""
+    """Change size, depth, compression, palette or offset of a BMP."""
     at, form = chance.choice(((18, "<I"), (22, "<I"), (28, "<H"), (30, "<I"), (46, "<I"), (10, "<I"), (14, "<I")))
     return put(data, at, form, chance.choice((*ODD_NUMBERS, 24, 32, 40, 56, 108, 124)))
 
 
 def _odd_webp(chance: Random, data: bytes) -> bytes:
-    """Another length of the file or a part of it, another canvas, other flags."""
+    """Change the length of a WebP file or of a part, the canvas, or the flags."""
     at = chance.choice((4, 16, 20, 24, 26, 27, 29, 40, 44, 48))
     return put(data, at, "<I", chance.choice(ODD_NUMBERS))
 
 
 def _odd_tiff(chance: Random, data: bytes) -> bytes:
-    """An entry of the first directory with another tag, type, count or value."""
+    """Change tag, type, count or value of an entry of a TIFF's first directory."""
     if len(data) < 16:
         return data
     order = "<" if data[:2] == b"II" else ">"

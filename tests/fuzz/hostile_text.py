@@ -1,4 +1,4 @@
-"""Recipes, scenes, links and labels as nobody should send them: well formed with odd values, or hardly text at all."""
+"""Hostile recipes, scenes, links and labels: well-formed with unusual values, or not text at all."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ _NUMBERS = (
 
 
 def odd_value(chance: Random, depth: int = 0) -> Any:
-    """Any value that JSON, or Python's reading of it, can hold."""
+    """Return a random value that JSON, as Python reads it, can contain."""
     roll = chance.random()
     if roll < 0.45:
         return chance.choice(_NUMBERS)
@@ -133,7 +133,7 @@ def odd_value(chance: Random, depth: int = 0) -> Any:
 
 
 def recipe_text(chance: Random) -> tuple[type, str]:
-    """The kind of a recipe, and a text that claims to be one."""
+    """Return the type of a recipe and a text that claims to be one."""
     recipe = chance.choice(RECIPES)
     text = to_json(recipe, 1, chance.choice((None, 2)))
     roll = chance.random()
@@ -158,7 +158,7 @@ def recipe_text(chance: Random) -> tuple[type, str]:
 
 
 def link(chance: Random) -> dict[str, str]:
-    """Query parameters."""
+    """Return random query parameters."""
     names = (
         "query",
         "neighbor",
@@ -186,7 +186,7 @@ def link(chance: Random) -> dict[str, str]:
 
 
 def label(chance: Random) -> bytes:
-    """The content of a dataset.json."""
+    """Return the content of a dataset.json."""
     whole: dict[str, Any] = {"name": "Street", "synthetic": True, "note": "", "layout": "dukemtmc", "neighbors": 4}
     roll = chance.random()
     if roll < 0.7:
@@ -199,7 +199,7 @@ def label(chance: Random) -> bytes:
 
 
 def file_names(chance: Random) -> list[str]:
-    """Names of images in a street layout, as a file system may hold them."""
+    """Return file names of images, including ones that only some file systems allow."""
     return [_file_name(chance) for _ in range(chance.randint(1, 4))]
 
 
@@ -211,7 +211,7 @@ def _file_name(chance: Random) -> str:
 
 
 def changed(chance: Random, content: Any) -> Any:
-    """One value anywhere inside exchanged, left out, doubled or renamed."""
+    """Replace, remove, repeat or rename one value anywhere inside."""
     if isinstance(content, dict) and content and chance.random() < 0.85:
         return _changed_object(chance, content)
     if isinstance(content, list) and content and chance.random() < 0.85:
@@ -244,8 +244,8 @@ def _parameter(chance: Random) -> str:
 
 
 def _scene(chance: Random) -> str:
-    """What the Lab's link holds, damaged before or after it was packed."""
-    from app.session.lab_scene import to_link  # not before a test driver has begun
+    """Return the scene of a Lab link, damaged before or after compression."""
+    from app.session.lab_scene import to_link  # Imported late, because it needs the fixtures of the tests.
 
     text = to_link(SCENE)
     return chance.choice(BLIND)(chance, text.encode()).decode(errors="replace") if chance.random() < 0.8 else text

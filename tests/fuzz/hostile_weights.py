@@ -1,8 +1,8 @@
-"""Checkpoint files as nobody should send them: safetensors, torch's zip and its older pickle, damaged or made to harm.
+"""Hostile checkpoint files: safetensors, torch's zip and its older pickle, damaged at random or made to do harm.
 
-What is made to harm knows how the files work: headers of tensors that overlap, lie outside or claim exabytes; configs
-of our own with any value in any field; tensors with strides that repeat one number; pickles that call functions, nest
-deeper than any stack or build what doubles at every step.
+Files made to do harm use the formats: headers with tensors that overlap, lie outside the file or claim exabytes;
+configs of our own format with any value in any field; tensors whose strides repeat one number; pickles that call
+functions, nest deeper than any stack, or build objects that double in size at every step.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from fpc_core.model.fpc import FPC
 from tests.fuzz.damage import BLIND, ODD_NUMBERS
 from tests.fuzz.hostile_text import odd_value
 
-TOLD = ModelConfig(stride=16, width=192, heads=3, mlp_ratio=0.1, cameras=2, identities=3)
-"""What the reader can tell from the shapes alone."""
+INFERABLE = ModelConfig(stride=16, width=192, heads=3, mlp_ratio=0.1, cameras=2, identities=3)
+"""A configuration that the reader can infer from the shapes alone."""
 SMALL = ModelConfig(stride=16, width=8, depth=2, heads=2, token_blocks=1, cameras=2, identities=3)
-_TELLING = ("cls_token", "pos_embed", "sie_embed", "embed.proj.weight", "ier.weight", "0.mlp.fc1.weight")
+_INFERRED_FROM = ("cls_token", "pos_embed", "sie_embed", "embed.proj.weight", "ier.weight", "0.mlp.fc1.weight")
 _KINDS = ("F64", "F32", "F16", "BF16", "F8_E4M3", "I64", "I32", "U8", "BOOL", "C64", "F4", "X")
 _CALLS = (
     "os.system",
@@ -55,7 +55,7 @@ _CALLS = (
 
 
 File = tuple[str, bytes, ModelConfig | None]
-"""A file's ending, its bytes, and the config that a caller passes along."""
+"""Suffix of a file, its bytes, and the config that the caller passes."""
 
 
 def checkpoint_file(chance: Random) -> File:
@@ -65,7 +65,7 @@ def checkpoint_file(chance: Random) -> File:
 
 @cache
 def whole_files() -> dict[str, File]:
-    """Small checkpoints of every source and container."""
+    """Return small valid checkpoints of every source and container, by name."""
     timm, released = named_as(Source.TIMM, SMALL), named_as(Source.RELEASED, SMALL)
     older = _saved({"state_dict": released, "epoch": 3}, older=True)
     return {
@@ -73,13 +73,13 @@ def whole_files() -> dict[str, File]:
         "timm": (".safetensors", save(timm), SMALL),
         "released zip": (".pth", _saved(released), SMALL),
         "released pickle": (".pth", older, SMALL),
-        "told": (".pth", _saved(named_as(Source.RELEASED, TOLD)), None),
+        "told": (".pth", _saved(named_as(Source.RELEASED, INFERABLE)), None),
     }
 
 
 @cache
 def named_as(source: Source, config: ModelConfig) -> dict[str, Tensor]:
-    """The tensors of an FPC of this config under the names of this source."""
+    """Return the tensors of an FPC with this config, under the names of this source."""
     state = _state(config)
     layout = layout_of(source, config, state, ["base.sie_embed", "b1."])
     return {there: state[name].clone() for name, there in layout.names.items()}
@@ -93,7 +93,7 @@ def _state(config: ModelConfig) -> dict[str, Tensor]:
 
 
 def _own(config: str) -> bytes:
-    """Our safetensors with this config. The library writes its metadata in an order of chance; here they are sorted."""
+    """Return our safetensors format with this config; the metadata, written in random order, are sorted."""
     data = save(_state(SMALL), {"format": FORMAT, "config": config})
     header, body = _parted(data)
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
@@ -103,14 +103,17 @@ def _own(config: str) -> bytes:
 
 
 def _parted(data: bytes) -> tuple[dict[str, Any], bytes]:
-    """Header and numbers of safetensors."""
+    """Return the header and the data of a safetensors file."""
     length = struct.unpack_from("<Q", data)[0]
     return json.loads(data[8 : 8 + length]), data[8 + length :]
 
 
 def _saved(content: object, older: bool = False) -> bytes:
-    """As torch saves it.  older: in the format before its zip, where storages are named by their place in memory;
-    here by their order, that the same content makes the same bytes."""
+    """Return the bytes that `torch.save` writes.
+
+    The older format, from before torch's zip, names storages by their address. Here they are named by their order, so
+    that equal content gives equal bytes.
+    """
     buffer = io.BytesIO()
     if not older:
         torch.save(content, buffer)
@@ -122,7 +125,7 @@ def _saved(content: object, older: bool = False) -> bytes:
             super().save_pers((*pid[:2], names.setdefault(pid[2], str(len(names))), *pid[3:]))  # type: ignore[misc]
 
     def dump(value: Any, file: io.BytesIO, protocol: int) -> None:
-        if isinstance(value, list):  # the names, in whose order torch writes the storages next
+        if isinstance(value, list):  # The names; torch writes the storages next, in this order.
             value.sort(key=list(names).index)
             value = [names[each] for each in value]
         pickle.dump(value, file, protocol)
@@ -141,7 +144,7 @@ def _damaged(chance: Random) -> File:
 
 
 def _odd_header(chance: Random) -> File:
-    """Safetensors whose header says of its tensors what is not so."""
+    """Return safetensors whose header does not match its tensors."""
     header, body = _parted(whole_files()[chance.choice(("own", "timm"))][1])
     for _ in range(chance.randint(1, 3)):
         name = chance.choice([each for each in header if each != "__metadata__"])
@@ -163,7 +166,7 @@ def _odd_header(chance: Random) -> File:
 
 
 def _odd_config(chance: Random) -> File:
-    """Our own safetensors with other values in the config."""
+    """Return our safetensors format with changed values in the config."""
     config: Any = asdict(SMALL)
     for _ in range(chance.randint(1, 3)):
         name = chance.choice((*config, "more"))
@@ -179,10 +182,10 @@ def _odd_config(chance: Random) -> File:
 
 
 def _odd_tensors(chance: Random) -> File:
-    """A released, TransReID or timm checkpoint with some tensors of another shape, type or layout, or none at all."""
-    config = TOLD if chance.random() < 0.1 else SMALL
+    """Return a checkpoint whose tensors partly have another shape, type or layout, or are missing."""
+    config = INFERABLE if chance.random() < 0.1 else SMALL
     tensors: dict[Any, Any] = dict(named_as(chance.choice((Source.TIMM, Source.RELEASED, Source.TRANSREID)), config))
-    telling = [name for name in tensors if name.endswith(_TELLING)]
+    telling = [name for name in tensors if name.endswith(_INFERRED_FROM)]
     for _ in range(chance.randint(1, 3)):
         name = chance.choice(chance.choice((telling, list(tensors))) or ["x"])
         tensor = tensors.get(name)
@@ -202,12 +205,12 @@ def _reshaped(chance: Random, tensor: Tensor) -> Tensor:
 
 
 def _repeated(chance: Random, tensor: Tensor) -> Tensor:
-    """One number that claims to be many."""
+    """Return a tensor that stores one number but has many elements."""
     return torch.zeros(1).expand([chance.choice((1, 3, 1 << 10, 1 << 20)) for _ in range(chance.randint(1, 3))])
 
 
 def _changes(tensor: Tensor) -> bool:
-    """Whether it can be changed further, and the change be made in memory."""
+    """Return whether the tensor is small enough to be changed further."""
     return (
         tensor.numel() < 1 << 24
         and tensor.layout is torch.strided
@@ -218,7 +221,7 @@ def _changes(tensor: Tensor) -> bool:
 
 def _quantized(chance: Random, tensor: Tensor) -> Tensor:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it is deprecated, and in old files
+        warnings.simplefilter("ignore")  # The type is deprecated, but old files contain it.
         return torch.quantize_per_tensor(tensor.float(), 0.1, 0, torch.quint8)
 
 
@@ -240,7 +243,7 @@ _TENSORS: tuple[Callable[[Random, Tensor], Any], ...] = (
 
 
 def _odd_pickle(chance: Random) -> File:
-    """A pickle written by hand, bare or in torch's zip."""
+    """Return a pickle made of random operations, alone or in torch's zip."""
     data = b"\x80\x02" + b"".join(_operation(chance) for _ in range(chance.choice((1, 3, 10, 30)))) + b"."
     if chance.random() < 0.5:
         data = _repacked({"archive/data.pkl": data, "archive/version": b"3\n", "archive/data/0": bytes(16)})
@@ -293,7 +296,7 @@ def _operation(chance: Random) -> bytes:
 
 
 def _odd_zip(chance: Random) -> File:
-    """torch's zip with a part exchanged, left out, doubled, or packed so that it unpacks to far more."""
+    """Return torch's zip with a part replaced, removed, repeated, or compressed so that it expands to far more."""
     with zipfile.ZipFile(io.BytesIO(whole_files()["released zip"][1])) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
     name = chance.choice(list(parts))
@@ -312,7 +315,7 @@ def _odd_zip(chance: Random) -> File:
             return ".pth", _repacked(parts, zipfile.ZIP_DEFLATED), SMALL
         case "rename":
             parts[chance.choice(("../../evil", "/etc/x", "archive/" + "x" * 3000, "\u202e"))] = parts.pop(name)
-        case "script":  # what marks TorchScript
+        case "script":  # This file marks TorchScript.
             parts[name.split("/")[0] + "/constants.pkl"] = pickle.dumps(())
     return ".pth", _repacked(parts, chance.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))), SMALL
 
@@ -321,5 +324,7 @@ def _repacked(parts: dict[str, bytes], compression: int = zipfile.ZIP_STORED) ->
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", compression) as archive:
         for name, content in parts.items():
-            archive.writestr(zipfile.ZipInfo(name), content, compression)  # a bare name would bring the time of day in
+            archive.writestr(
+                zipfile.ZipInfo(name), content, compression
+            )  # With a plain name, zipfile would store the current time.
     return buffer.getvalue()

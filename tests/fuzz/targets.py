@@ -1,4 +1,4 @@
-"""What `tests.fuzz.fuzzing` feeds: every reader of what strangers send, and what must hold of what it accepts."""
+"""The targets of `tests.fuzz.fuzzing`: functions that read input from visitors, and checks of what they accept."""
 
 from __future__ import annotations
 
@@ -33,9 +33,13 @@ PATCHES = 128
 
 @dataclass(frozen=True)
 class Target:
-    """make: an input by chance.  feed: has it read, in a folder of its own; asserts that what is accepted holds.
+    """Something that reads input from visitors.
 
-    refuses: the errors by which it may refuse.  share: of all inputs, in parts.
+    Attributes:
+        make: Function that makes a random input.
+        feed: Function that reads an input in its own folder, and asserts that the result is valid.
+        refuses: Exceptions with which it may refuse an input.
+        share: Weight of this target in the number of inputs.
     """
 
     make: Callable[[Random], Any]
@@ -54,7 +58,7 @@ def _image(data: bytes, folder: Path) -> None:
 
 
 def _checkpoint(file: File, folder: Path) -> None:
-    """What is loaded computes: it takes an image and gives finite features, or says by ValueError that it overflows."""
+    """A loaded model must encode an image."""
     suffix, data, config = file
     path = folder / f"weights{suffix}"
     path.write_bytes(data)
@@ -73,7 +77,7 @@ def _checkpoint(file: File, folder: Path) -> None:
 
 
 def _recipe(case: tuple[type, str], folder: Path) -> None:
-    """What is read comes back from its own text, and a scene can be painted."""
+    """A recipe must equal the one read from its own text, and a scene must be paintable."""
     kind, text = case
     recipe: Any = from_json(kind, text, 1)
     assert from_json(kind, to_json(recipe, 1), 1) == recipe
@@ -88,7 +92,7 @@ def _recipe(case: tuple[type, str], folder: Path) -> None:
 
 
 def _link(params: dict[str, str], folder: Path) -> None:
-    """Unusable parts get a message each, and the rest is a view that fits a link again."""
+    """Every invalid parameter must have a message, and the view must equal the one read from its own link."""
     view, problems = read_view(params, PATCHES)
     assert all(problems)
     again, none = read_view(view.to_params(), PATCHES)
@@ -115,7 +119,7 @@ def _label(content: bytes, folder: Path) -> None:
 
 
 def _names(names: list[str], folder: Path) -> None:
-    """Identities and cameras are numbers that arrays can hold."""
+    """Identities and cameras must fit into integer arrays."""
     _lay_out(folder, names)
     dataset = open_dataset(folder / "data")
     for record in (*dataset.query, *dataset.gallery):
@@ -124,7 +128,7 @@ def _names(names: list[str], folder: Path) -> None:
 
 
 def _lay_out(folder: Path, names: list[str]) -> None:
-    """A dataset of empty files of these names, in place of the last one."""
+    """Replace the dataset by one with empty files of these names."""
     for split in ("query", "bounding_box_test"):
         home = folder / "data" / split
         home.mkdir(parents=True, exist_ok=True)

@@ -31,7 +31,7 @@ from fpc_core.model.pickle_scan import MAX_NAME, HarmfulPickleError, check_pickl
 from fpc_core.model.weight_files import _BoundedReader
 from tests.fuzz import fuzzing, hostile_weights
 from tests.fuzz.hostile_images import encoded
-from tests.fuzz.hostile_weights import SMALL, TOLD, named_as
+from tests.fuzz.hostile_weights import SMALL, INFERABLE, named_as
 from tests.support import fuzz_canary
 
 QUICK = {"images": 700, "checkpoints": 250, "recipes": 1000, "links": 1500, "labels": 300, "names": 300}
@@ -41,34 +41,34 @@ QUICK = {"images": 700, "checkpoints": 250, "recipes": 1000, "links": 1500, "lab
 def test_hostile_input_is_refused_with_a_message_or_valid(target, tmp_path):
     accepted = 0
     for number in range(QUICK[target]):
-        value = fuzzing.made(target, 2, number)
+        value = fuzzing.make_input(target, 2, number)
         try:
             accepted += fuzzing.feed(target, value, tmp_path)
         except Exception as error:
             raise AssertionError(f"python -m tests.fuzz.fuzzing --targets {target} --seed 2 --only {number}") from error
-    assert 0 < accepted < QUICK[target]  # input of which all is refused, or nothing, tests little
+    assert 0 < accepted < QUICK[target]  # If all or none is refused, the test shows little.
 
 
 def test_the_same_seed_makes_the_same_input():
     for target in QUICK:
-        first = [fuzzing.made(target, 0, number) for number in range(40)]
+        first = [fuzzing.make_input(target, 0, number) for number in range(40)]
         for files in (hostile_weights.whole_files, hostile_weights.named_as, hostile_weights._state):
-            files.cache_clear()  # as in another process: nothing may hang on the time, an address or an order of chance
-        assert [fuzzing.made(target, 0, number) for number in range(40)] == first
+            files.cache_clear()  # As in another process: nothing may depend on time, addresses or a random order.
+        assert [fuzzing.make_input(target, 0, number) for number in range(40)] == first
         assert first[7] != first[8]
 
 
 def test_any_failure_is_found_and_the_run_continues():
-    """The planted target fails, hangs, dies and takes memory at numbers of its own (tests/support/fuzz_canary.py)."""
+    """The target in tests/support/fuzz_canary.py fails, hangs, aborts and needs memory at certain inputs."""
     result = fuzzing.fuzz("planted", 12, seconds=1.0, memory=fuzz_canary.MEMORY, module="tests.support.fuzz_canary")
-    found = {each.number: each.what for each in result.findings}
+    found = {each.number: each.cause for each in result.findings}
     assert set(found) == {2, 4, 6, 8}
     assert found[2].startswith("KeyError in fuzz_canary.py")
     assert found[4] == "longer than 1 s"
     assert found[6] == "killed by SIGABRT"
     assert found[8] == "more than 64 MB"
     assert result.peak[0] > fuzz_canary.MEMORY
-    assert result.accepted == 12 - 3 - 1  # three went wrong, one is refused
+    assert result.accepted == 12 - 3 - 1  # Three fail and one is refused.
 
 
 def test_a_model_without_cameras_is_loaded_from_its_own_file(tmp_path):
@@ -187,7 +187,7 @@ def test_a_pickle_that_claims_gigabytes_of_text_takes_no_ram(tmp_path):
     "names", [("cls_token",), ("pos_embed",), ("patch_embed.proj.weight",), ("pos_embed", "dist_token")]
 )
 def test_tensors_of_any_shape_where_the_architecture_is_read_are_refused(tmp_path, names, tensor):
-    torch.save({**named_as(Source.TIMM, TOLD), **dict.fromkeys(names, tensor)}, tmp_path / "odd.pth")
+    torch.save({**named_as(Source.TIMM, INFERABLE), **dict.fromkeys(names, tensor)}, tmp_path / "odd.pth")
     with pytest.raises(CheckpointError):
         load_checkpoint(tmp_path / "odd.pth")
 

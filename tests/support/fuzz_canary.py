@@ -31,4 +31,4 @@ if __name__ == "__main__":
     numbers = count(int(sys.argv[4]) - 1)  # one is made before the first, to warm up
     planted = SimpleNamespace(make=lambda chance: next(numbers), feed=feed, refuses=(ValueError,))
     sys.modules["tests.fuzz.targets"] = SimpleNamespace(TARGETS={"planted": planted})  # the real ones load torch
-    sys.exit(fuzzing.begin())
+    sys.exit(fuzzing.run())
