@@ -31,7 +31,7 @@ from fpc_core.model.pickle_scan import MAX_NAME, HarmfulPickleError, check_pickl
 from fpc_core.model.weight_files import _BoundedReader
 from tests.fuzz import fuzzing, hostile_weights
 from tests.fuzz.hostile_images import encoded
-from tests.fuzz.hostile_weights import SMALL, INFERABLE, named_as
+from tests.fuzz.hostile_weights import INFERABLE, SMALL, named_as
 from tests.support import fuzz_canary
 
 QUICK = {"images": 700, "checkpoints": 250, "recipes": 1000, "links": 1500, "labels": 300, "names": 300}
