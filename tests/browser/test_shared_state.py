@@ -73,6 +73,16 @@ def test_settings_survive_every_page_back_forward_and_reload(changed):
     assert page.get_by_role("slider", name="Keep rate γ").input_value() == "0.7"
 
 
+def test_back_from_explore_returns_to_the_settings_of_the_page_before(changed):
+    page = changed
+    go(page, "Evaluate")
+    go(page, "Explore")
+    page.go_back()
+    page.wait_for_url(lambda address: urlsplit(address).path == "/evaluate")
+    settle(page)
+    assert params(page).items() >= expected("Evaluate").items()
+
+
 def test_a_link_opens_the_same_state_in_another_browser(changed, browser):
     go(changed, "Lab")
     other = browser.new_context().new_page()

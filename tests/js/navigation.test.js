@@ -50,3 +50,17 @@ test("a click on a page link adds one entry to the history", () => {
   history.pushState(null, "", "/lab?l_gamma=0.6");
   assert.deepEqual(history.entries, ["/", "/lab?l_gamma=0.7", "/lab?l_gamma=0.6"]);
 });
+
+test("the link to the first page has an empty path, with or without parameters", () => {
+  for (const href of ["", "?gamma=0.7"]) {
+    const { window, history, location } = load(FILES, NAMES);
+    location.pathname = "/evaluate";
+    location.href = "http://app/evaluate";
+    window.fpcNavigation.note(click(href));
+    assert.equal(window.fpcNavigation.pending, true);
+    history.pushState(null, "", "/evaluate?gamma=0.7");
+    history.pushState(null, "", "/?gamma=0.7");
+    assert.equal(history.entries.at(-1), "/?gamma=0.7");
+    assert.ok(!history.entries.includes("/evaluate?gamma=0.7"));
+  }
+});

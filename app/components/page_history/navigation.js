@@ -20,7 +20,8 @@ class Navigation {
     const link = /** @type {Element} */ (event.target)?.closest?.("a[href]");
     const elsewhere = event.ctrlKey || event.metaKey || event.shiftKey || link?.getAttribute("target") === "_blank";
     if (!link || elsewhere) return;
-    const { origin, pathname } = new URL(link.getAttribute("href"), location.href);
+    // The link to the first page has an empty path, which would mean the current page.
+    const { origin, pathname } = new URL(link.getAttribute("href").replace(/^(?=$|\?)/, "./"), location.href);
     if (origin !== location.origin) return;
     [this.#target, this.#since, this.#halfway] = [pathname, performance.now(), false];
   }
