@@ -12,7 +12,7 @@ import streamlit as st
 
 from app.session.shared_view import UPLOAD_SUFFIX
 from fpc_core.data.images import ImageError, content_hash
-from fpc_core.data.sandboxed_decode import decode_in_subprocess
+from fpc_core.data.uploads.sandboxed_decode import decode_in_subprocess
 
 MAX_PER_MINUTE = 10  # Maximum number of new images per visitor and minute.
 MAX_PER_VISIT = 200  # Maximum number of new images per visit.
