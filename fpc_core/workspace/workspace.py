@@ -17,6 +17,7 @@ import torch
 from fpc_core.config import ModelConfig, Precision, QuerySettings, Variant
 from fpc_core.data.datasets import Dataset, DatasetError, ImageRecord, open_dataset
 from fpc_core.data.images import resize_image
+from fpc_core.data.match_label import QueryIdentity, subject_of
 from fpc_core.data.protocols import AUTO, Cameras
 from fpc_core.gallery.manifest import read_fingerprint, read_left_out
 from fpc_core.gallery.memory import Fingerprint, fingerprint, fingerprint_of, open_memory
@@ -124,6 +125,14 @@ class Workspace:
     def retriever_for(self, query: Path | None) -> Retriever:
         """Return the retriever for a query by its path in the dataset: a query never finds its own file."""
         return self.retriever.without(None if query is None else self.dataset.own_rows.get(query))
+
+    def subject_of(self, record: ImageRecord) -> QueryIdentity:
+        """Return what is known about the person in a query of the dataset."""
+        return subject_of(record, self.dataset)
+
+    def shortlist_for(self, query: Path | None) -> int:
+        """Return the size of the shortlist for a query by its path in the gallery, or None if it is not there."""
+        return self.dataset.shortlist
 
     def search(
         self,
