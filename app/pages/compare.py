@@ -17,8 +17,9 @@ from app.session.figure_basket import Item, add_button
 from app.session.shared_view import shared_settings
 from app.session.view import read_view
 from app.ui import controls, progress, status
+from app.ui.gallery_choice import workspace_to_search
 from app.ui.page_frame import load_workspace_or_stop, run_page
-from app.ui.query_picker import is_dataset_query, pick_query, view_from_url
+from app.ui.query_picker import has_recipe, pick_query, view_from_url
 from fpc_core.config import QuerySettings
 from fpc_core.data.match_rule import MatchRule
 from fpc_core.explain.cards import identity_label
@@ -68,7 +69,7 @@ def both_settings(workspace: Workspace) -> tuple[QuerySettings, QuerySettings]:
 
 
 def page() -> None:
-    workspace = load_workspace_or_stop()
+    workspace, gallery_problems = workspace_to_search(load_workspace_or_stop())
     records = {record.path.as_posix(): record for record in workspace.dataset.query}
     with st.sidebar:
         query, missing = pick_query(workspace, st.query_params.get("c_query", ""), "c_query")
@@ -80,11 +81,11 @@ def page() -> None:
     traces = {side: search.search(workspace, query, each).trace for side, each in zip(SIDES, settings, strict=True)}
     rule = MatchRule(workspace.retriever.memory.records, query.subject, workspace.dataset.excludes_own_camera)
     view, problems = view_from_url(workspace, "neighbor")
-    show_warnings((*missing, *problems))
+    show_warnings((*gallery_problems, *missing, *problems))
     comparison.masks(workspace, query, traces)
     chosen = comparison.hits(workspace, query, traces, view.neighbor, choose_neighbor)
     gallery = workspace.retriever.memory.records[chosen].path.as_posix() if chosen is not None else ""
-    if is_dataset_query(query):
+    if has_recipe(workspace, query):
         with st.container(horizontal=True):
             for side, each in zip(SIDES, settings, strict=True):
                 add_button(Item(query.name), each, what=side, key=side, gallery=gallery)
