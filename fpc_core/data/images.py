@@ -352,7 +352,7 @@ def _main() -> None:
         crops = [pixels[top : top + rows, left : left + columns] for left, top, columns, rows in boxes] or [pixels]
         parts = [resize_image(crop, (height, width)).tobytes() for crop in crops]
         if len(others) == 1:
-            preview = resize_image(pixels, preview_size(*pixels.shape[:2], others[0]))
+            preview = resize_image(pixels, preview_size(pixels.shape[0], pixels.shape[1], others[0]))
             parts = [np.array(pixels.shape[:2], "<u4").tobytes(), *parts, preview.tobytes()]
         sys.stdout.buffer.write(b"".join((b"P", *parts)))
     except ImageError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -122,9 +122,15 @@ def with_gallery(
         protocol=Protocol.NO_CAMERAS,
         neighbors=min(workspace.dataset.neighbors, len(records)),
     )
-    own = {"dataset": dataset, "retriever": Retriever(workspace.retriever.model, memory)}
-    others = {each.name: getattr(workspace, each.name) for each in fields(Workspace) if each.name not in own}
-    return PersonalWorkspace(**others, **own, images=dict(zip(paths, images, strict=True)))
+    return PersonalWorkspace(
+        workspace.places,
+        dataset,
+        workspace.weights,
+        Retriever(workspace.retriever.model, memory),
+        workspace.device,
+        workspace.read_only,
+        images=dict(zip(paths, images, strict=True)),
+    )
 
 
 def _path_of(image: np.ndarray) -> Path:
