@@ -84,7 +84,8 @@ def render_gallery_choice(workspace: Workspace) -> None:
             required=True,
             key=key,
             on_change=changed,
-            help="Your gallery holds images that you add. It stays in memory and ends with this browser tab.",
+            help="Your gallery holds images that you add. It stays in memory and ends with this browser tab. If K is "
+            "the whole gallery, the final ranking mixes all of its images: try a smaller K.",
         )
         with st.popover("Edit", type="tertiary"):
             _render_removal(names, size)

@@ -22,7 +22,9 @@ MAX_BOXES = 8  # Maximum number of boxes on a photo.
 SMALLEST_BOX = 32  # Minimum height of a box in pixels of the photo, if the photo is large enough.
 _mount = st.components.v2.component(
     "fpc_crop",
-    html='<div data-root="" translate="no"></div>',
+    html='<div data-root="" class="fpc-crop" translate="no"></div>',
+    # Streamlit's dialogs keep the focus among the elements that they find, and those in a shadow tree are not.
+    isolate_styles=False,
     css=source("crop/crop.css"),
     js=source("_shared/dom.js", "crop/boxes.js", "crop/crop.js"),
 )

@@ -5,7 +5,7 @@ const CORNERS = ["nw", "ne", "sw", "se"];
 const TAP = 6; // Maximum distance in CSS pixels between press and release of a tap.
 const GROWTH = 1.08; // Factor of a step of Larger and Smaller.
 const ZOOMS = [1, 1.5, 2, 3, 4];
-const HELP = "Tap a person to add a box, or draw one. Drag a box or its corners to fit.";
+const HELP = "Click or tap a person to add a box, or draw one. Drag a box or its corners to fit.";
 const KEYS = "Keys: Tab select · arrows move, Shift farther · +/− resize · Del remove.";
 
 class CropTool {
@@ -21,7 +21,6 @@ class CropTool {
   /** @param {Host} root */
   constructor(root) {
     this.root = root;
-    root.classList.add("crop");
     this.draw = oncePerFrame(() => this.drawAll());
     this.build();
     root.addEventListener("keydown", (event) => {
@@ -144,6 +143,7 @@ class CropTool {
       : [(scrollLeft + clientWidth / 2) / scrollWidth, (scrollTop + clientHeight / 2) / scrollHeight];
     this.zoom = clampTo(this.zoom + steps, 0, ZOOMS.length - 1);
     this.root.style.setProperty("--zoom", String(ZOOMS[this.zoom]));
+    this.view.classList.toggle("zoomed", this.zoom > 0); // Only a zoomed photo scrolls.
     this.view.scrollTo(
       centre[0] * this.view.scrollWidth - this.view.clientWidth / 2,
       centre[1] * this.view.scrollHeight - this.view.clientHeight / 2,
@@ -260,7 +260,6 @@ class CropTool {
     zoomIn.disabled = this.zoom === ZOOMS.length - 1;
     for (const node of [this.actions.queries, this.actions.gallery]) node.disabled = this.busy || !count;
     this.actions.whole.disabled = this.actions.cancel.disabled = this.busy;
-    this.view.classList.toggle("zoomed", this.zoom > 0);
   }
 
   newBox() {
@@ -304,10 +303,10 @@ class CropTool {
     const rectangle = (box, fill) =>
       svgElement("rect", { x: box.left, y: box.top, width: box.width, height: box.height, fill });
     const whole = { left: 0, top: 0, width, height };
-    const mask = svgElement("mask", { id: "outside" });
+    const mask = svgElement("mask", { id: "fpc-crop-outside" });
     mask.append(rectangle(whole, "#fff"), ...this.boxes.map((box) => rectangle(box, "#000")));
     const dark = rectangle(whole, "rgba(0, 0, 0, 0.5)");
-    dark.setAttribute("mask", "url(#outside)");
+    dark.setAttribute("mask", "url(#fpc-crop-outside)");
     this.shade.replaceChildren(mask, dark);
   }
 }

@@ -7,6 +7,7 @@ import streamlit as st
 from PIL import Image
 
 from app.components.crop import MAX_BOXES, CropAction, CropChoice, read_choice
+from app.server.cache import RESULTS
 from app.session.uploads import MAX_STORED
 from app.ui import crop_tool
 from app.ui.crop_tool import whole_image_note
@@ -150,6 +151,13 @@ def test_boxes_become_a_gallery_that_is_searched_at_once(small_world_in_use, dec
     app = run_page(app)
     assert "gallery" not in app.query_params
     assert len(own_gallery(app)[0]) > 3
+
+
+def test_images_of_an_own_gallery_do_not_enter_shared_caches(small_world_in_use, decide):
+    app = decide(open_photo(), CropAction.GALLERY)
+    sent = {uri for images in sent_to(app, "image_store") for uri in images.values()}
+    assert len(sent) == 3
+    assert sent.isdisjoint(value for value, _ in RESULTS._entries.values() if isinstance(value, str))
 
 
 def test_a_query_from_the_gallery_finds_the_other_images(small_world_in_use, decide):
