@@ -9,17 +9,19 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import torch  # noqa: F401 - types of inherited fields, which pdoc looks up in this module
 
 from fpc_core.config import QuerySettings
-from fpc_core.data.datasets import NO_CAMERA, ImageRecord
+from fpc_core.data.datasets import NO_CAMERA, Dataset, ImageRecord  # noqa: F401
 from fpc_core.data.images import content_hash, to_tensor
 from fpc_core.data.match_label import QueryIdentity
 from fpc_core.data.protocols import Protocol
 from fpc_core.data.records import NO_IDENTITY
 from fpc_core.gallery.encoder import GalleryEncoder, GalleryFeatures
 from fpc_core.gallery.memory import Fingerprint, GalleryMemory
+from fpc_core.model.checkpoint import LoadReport  # noqa: F401
 from fpc_core.retrieval import Retriever
-from fpc_core.workspace.workspace import Workspace
+from fpc_core.workspace.workspace import Places, Workspace  # noqa: F401
 
 _FOLDER = Path("your gallery")  # Folder in the paths of the images; it does not exist.
 

@@ -197,8 +197,7 @@ def demo_memory_folder() -> Path:
 def default_memory_folder(places: Places) -> Path:
     """Return the default folder, below the cache folder, for the gallery memory of a dataset and weights."""
     key = f"{places.data.resolve()} {places.weights.resolve()} {places.stride}"
-    if places.precision != Precision.FLOAT32:
-        key += f" {places.precision}"
+    key += f" {places.precision}" if places.precision != Precision.FLOAT32 else ""
     # Options that are not set are left out, so that folders of earlier versions are still found.
     options = {"image size": places.image_size, "heads": places.heads, "mean camera": places.mean_camera or None}
     key += "".join(f" {name} {value}" for name, value in options.items() if value is not None)

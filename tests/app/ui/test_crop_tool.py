@@ -154,7 +154,7 @@ def test_boxes_become_a_gallery_that_is_searched_at_once(small_world_in_use, dec
 
 
 def test_images_of_an_own_gallery_do_not_enter_shared_caches(small_world_in_use, decide):
-    app = decide(open_photo(), CropAction.GALLERY)
+    app = decide(open_photo(data=photo((21, 22, 23))), CropAction.GALLERY)  # Nobody in the dataset.
     sent = {uri for images in sent_to(app, "image_store") for uri in images.values()}
     assert len(sent) == 3
     assert sent.isdisjoint(value for value, _ in RESULTS._entries.values() if isinstance(value, str))
