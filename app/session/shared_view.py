@@ -101,7 +101,7 @@ def read_params(current: str, params: Params) -> None:
         del shared["query"]
     if shared.get("query") != before:
         for name in _SELECTION:  # It belongs to the hits of the previous query.
-            if name not in state.names:
+            if name not in state.names_for(shared):
                 shared.pop(name, None)
 
 

@@ -99,6 +99,7 @@ def test_a_photo_of_five_people_becomes_two_queries_and_a_gallery(visitor):
     choose_photo(page)
     assert boxes(page) == [(744, 108, 432, 864)]
     page.locator("[data-act=remove]").click()
+    assert boxes(page) == []
     assert page.locator("[data-act=queries]").is_disabled()
     drag(page, (LEFT[0], TOP), (LEFT[0] + PERSON[0], TOP + PERSON[1]))  # Drawn on the first person.
     tap(page, LEFT[2] + 100, TOP + 200)  # Another one of the same size, on the third person.
@@ -253,6 +254,32 @@ def test_axe_finds_nothing_serious_in_the_tool(page):
         )
         settle(page)
         assert severe_problems(page) == []
+
+
+def test_fingers_drag_boxes_and_corners_without_scrolling_the_page(browser, url):
+    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    open_demo(page, url)
+    choose_photo(page)
+    session = context.new_cdp_session(page)
+
+    def swipe(start, end):
+        path = [on_screen(page, *start), on_screen(page, *end)]
+        steps = [[from_ + (to - from_) * step / 8 for from_, to in zip(*path, strict=True)] for step in range(9)]
+        for kind, place in zip(("touchStart", *["touchMove"] * 8), steps, strict=True):
+            session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": place[0], "y": place[1]}]})
+        session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+    left, top, width, height = boxes(page)[0]
+    place = page.locator(STAGE).bounding_box()
+    swipe((left + 216, top + 432), (left - 84, top + 632))
+    left, top = boxes(page)[0][:2]
+    assert (left, top) == pytest.approx((444, 216), abs=12)
+    swipe((left + width + 40, top + height + 40), (left + width - 160, top + height - 360))  # Beside the corner.
+    assert boxes(page)[0][:2] == (left, top)
+    assert boxes(page)[0][3] == pytest.approx(height - 360, abs=90)
+    assert page.locator(STAGE).bounding_box() == place
+    context.close()
 
 
 def test_handles_are_large_enough_for_fingers(browser, url):

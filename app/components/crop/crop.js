@@ -248,7 +248,7 @@ class CropTool {
     const chosen = this.selected === null ? undefined : this.boxes[this.selected];
     const full = count >= this.data.maxBoxes ? ` · ${count} boxes is the most` : "";
     const where = chosen ? describeBox(chosen, this.selected, count) + full : "No box yet.";
-    const text = this.busy ? "Cutting out the boxes …" : where;
+    const text = this.busy ? "One moment …" : where;
     if (this.description.textContent !== text) this.description.textContent = text;
     this.actions.queries.textContent = count > 1 ? `Use as ${count} queries` : "Use as query";
     this.actions.gallery.title = "Search only in these boxes, in this tab, until you close it";

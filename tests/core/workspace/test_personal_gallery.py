@@ -1,5 +1,6 @@
 """A gallery of a visitor's own images: encoded as on disk, searched alone, without labels."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -7,11 +8,14 @@ import pytest
 import torch
 
 from fpc_core.config import QuerySettings
+from fpc_core.data.browser_encoding import data_uri
 from fpc_core.data.datasets import NO_CAMERA, ImageRecord
 from fpc_core.data.images import to_tensor
-from fpc_core.data.match_label import MatchLabel, match_label
+from fpc_core.data.match_label import MatchLabel, QueryIdentity, match_label
 from fpc_core.explain.cards import identity_label, ranked_strip
 from fpc_core.gallery.builder import build_memory
+from fpc_core.lessons.context import lesson_context
+from fpc_core.report.lesson import HEIGHT, render_lesson
 from fpc_core.retrieval import Retriever
 from fpc_core.workspace import encode_images, open_workspace, with_gallery
 from tests.support.small_workspace import paint
@@ -117,3 +121,11 @@ def test_an_empty_gallery_and_equal_images_are_refused(workspace, images):
     for some in ([], [images[0], images[0]]):
         with pytest.raises(ValueError, match="at least one image, and no image twice"):
             with_gallery(workspace, ["x"] * len(some), some, encode_images(workspace, some))
+
+
+def test_the_lesson_file_shows_the_own_gallery(workspace, images):
+    own = gallery(workspace, images)
+    context = lesson_context(own.retriever, search(own, images[0]), QueryIdentity(), False)
+    page = render_lesson(own, images[0], "me.png", context, datetime(2026, 1, 1, tzinfo=UTC))
+    assert "Small world (synthetic), 3 images in an own gallery" in page
+    assert data_uri(images[context.hit], height=HEIGHT) in page
