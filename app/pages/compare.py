@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import streamlit as st
 
 from app.layout import heading
@@ -45,8 +47,13 @@ def choose_neighbor(row: str) -> None:
     st.query_params["neighbor"] = row
 
 
-def both_settings(workspace: Workspace) -> tuple[QuerySettings, QuerySettings]:
-    """Render the presets and a popover with the settings of each side, and return the settings of A and B."""
+def both_settings(workspace: Workspace, largest: int) -> tuple[QuerySettings, QuerySettings]:
+    """Render the presets and a popover with the settings of each side, and return the settings of A and B.
+
+    Args:
+        workspace: Workspace of the dataset, whose gallery limits the sliders.
+        largest: Size of the shortlist, which is smaller for a small own gallery.
+    """
     shortlist = workspace.dataset.shortlist
     presets = st.container()
     sides = []
@@ -55,7 +62,7 @@ def both_settings(workspace: Workspace) -> tuple[QuerySettings, QuerySettings]:
             headline = st.empty()
             with st.popover(f"Edit {name}", icon=":material/tune:"):
                 sides.append(controls.side_settings(f"{name.lower()}_", default, shortlist))
-            headline.markdown(f"**{name}** {comparison.describe_settings(sides[-1])}")
+            headline.markdown(f"**{name}** {comparison.describe_settings(limited(sides[-1], largest))}")
     st.session_state["preset"] = preset_of(sides[0], sides[1])
     with presets, st.container(horizontal=True, vertical_alignment="bottom"):
         st.pills("Presets", list(PRESETS), key="preset", on_change=choose_preset, args=(shortlist,))
@@ -65,17 +72,24 @@ def both_settings(workspace: Workspace) -> tuple[QuerySettings, QuerySettings]:
             args=(workspace,),
             help="Keep rate, α, K, variant and drop strategy that you chose on Explore, Learn or the Lab.",
         )
-    return sides[0], sides[1]
+    return limited(sides[0], largest), limited(sides[1], largest)
+
+
+def limited(settings: QuerySettings, largest: int) -> QuerySettings:
+    """Return settings whose shortlist and K are at most `largest`."""
+    size = min(settings.shortlist, largest)
+    return replace(settings, shortlist=size, neighbors=min(settings.neighbors, size))
 
 
 def page() -> None:
-    workspace, gallery_problems = workspace_to_search(load_workspace_or_stop())
+    of_dataset = load_workspace_or_stop()
+    workspace, gallery_problems = workspace_to_search(of_dataset)
     records = {record.path.as_posix(): record for record in workspace.dataset.query}
     with st.sidebar:
         query, missing = pick_query(workspace, st.query_params.get("c_query", ""), "c_query")
         alt = identity_label(records[query.name]) if query.name in records else query.name
         st.image(query.image, width=150, alt=f"query, {alt}")
-    settings = both_settings(workspace)
+    settings = both_settings(of_dataset, workspace.shortlist_for(query.subject.path))
     status.status_line(workspace, *settings)
     progress.protocol_caption(workspace.dataset)
     traces = {side: search.search(workspace, query, each).trace for side, each in zip(SIDES, settings, strict=True)}

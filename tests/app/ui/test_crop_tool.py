@@ -193,6 +193,20 @@ def test_other_pages_search_small_own_galleries(small_world_in_use, decide, page
     assert not app.error
 
 
+def test_compare_has_its_settings_again_with_the_dataset(small_world_in_use, decide):
+    app = run_page(open_page(PAGES / "compare.py"))
+    before = [app.slider(key=f"{side}_k").value for side in "ab"]
+    (uploader,) = [each for each in app.file_uploader if each.key.startswith("upload")]
+    uploader.set_value(("street.png", photo(), "image/png"))
+    run_page(app)
+    app = decide(app, CropAction.GALLERY)
+    assert texts(app).count("K 3 ·") >= 2  # All images of the gallery.
+    app.pills(key="searched-gallery").set_value("dataset")
+    app = run_page(app)
+    assert [app.slider(key=f"{side}_k").value for side in "ab"] == before
+    assert "K 3 ·" not in texts(app)
+
+
 def test_the_lab_keeps_the_gallery_of_the_dataset(small_world_in_use, decide):
     app = decide(open_photo("lab"), CropAction.GALLERY)
     assert "gallery" not in app.query_params
