@@ -28,7 +28,10 @@ def workspace_to_search(workspace: Workspace) -> tuple[Workspace, tuple[str, ...
         return workspace, link_checks.check_choice(PARAM, (OWN,))
     images = own_gallery.gallery_images(workspace.retriever.model.config.image_size)
     if images:
-        return _own_workspace(workspace, images), ()
+        try:
+            return _own_workspace(workspace, images), ()
+        except ValueError as error:  # Tokens exceed the range of float16, as with damaged weights.
+            return workspace, (f"Your gallery cannot be encoded: {error}. Searching {workspace.dataset.name}.",)
     own_gallery.search_own(False)
     return workspace, (
         "This link searches a visitor's own gallery, which isn't stored on the server. "

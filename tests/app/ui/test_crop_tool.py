@@ -207,6 +207,16 @@ def test_compare_has_its_settings_again_with_the_dataset(small_world_in_use, dec
     assert "K 3 ·" not in texts(app)
 
 
+def test_a_gallery_that_cannot_be_encoded_is_reported(small_world_in_use, decide, monkeypatch):
+    def fail(*_):
+        raise ValueError("tokens exceed the range of float16; check the weights")
+
+    monkeypatch.setattr("app.ui.gallery_choice.encode_images", fail)
+    app = decide(open_photo(), CropAction.GALLERY)
+    assert app.warning[0].value.startswith("Your gallery cannot be encoded\\: tokens exceed the range of float16")
+    assert len(own_gallery(app)[0]) > 3
+
+
 def test_the_lab_keeps_the_gallery_of_the_dataset(small_world_in_use, decide):
     app = decide(open_photo("lab"), CropAction.GALLERY)
     assert "gallery" not in app.query_params
