@@ -14,6 +14,7 @@ from fpc_core.io.bounded_files import escape_name
 from fpc_core.workspace import Places, cache_folder
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:&])")
+_TOASTS = "pending-toasts"
 _BUILD_MEMORY = "python -m fpc_core memory build"
 
 
@@ -73,6 +74,17 @@ def toast_memory_warnings(texts: Iterable[str]) -> None:
     """Show out-of-memory messages, collected by `fpc_core.runtime.out_of_memory.collect_oom_events`, as toasts."""
     for text in texts:
         st.toast(f"{text}.", icon=":material/memory_alt:", duration="long")
+
+
+def toast_in_next_run(text: str) -> None:
+    """Show a text as a toast in the next run of the page; a callback of a fragment must not show anything itself."""
+    st.session_state.setdefault(_TOASTS, []).append(text)
+
+
+def show_pending_toasts() -> None:
+    """Show the texts of `toast_in_next_run`, with Markdown escaped."""
+    for text in st.session_state.pop(_TOASTS, ()):
+        st.toast(escape_markdown(text), duration="long")
 
 
 def render_setup_error_page(

@@ -15,7 +15,7 @@ from PIL import Image
 
 from fpc_core.data import images
 from fpc_core.data.images import ImageError, decode_image, resize_image
-from fpc_core.data.sandboxed_decode import decode_in_subprocess
+from fpc_core.data.uploads.sandboxed_decode import decode_in_subprocess
 
 SIZE = (256, 128)
 MORE_SCANS = 50

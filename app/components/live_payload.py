@@ -12,7 +12,7 @@ import numpy as np
 from fpc_core.config import DropStrategy, QuerySettings
 from fpc_core.data.browser_encoding import encode_float32
 from fpc_core.data.datasets import ImageRecord
-from fpc_core.explain.cards import ALT_TEXT, MARKS, MatchLabel, QueryIdentity, camera_name, identity_label, match_label
+from fpc_core.explain.cards import ALT_TEXT, MARKS, MatchLabel, QueryIdentity, identity_label, match_label, person_line
 from fpc_core.explain.masks import survivors
 from fpc_core.matching.ranking import swap_alphas
 from fpc_core.results import Encoding, Match, QueryTrace
@@ -119,7 +119,7 @@ def people_data(
             "image": f"g{row}",
             "tone": tone.value,
             "mark": MARKS[tone],
-            "line": f"{record.who} · cam {camera_name(record.camera)}",
+            "line": person_line(record),
             "about": f"{ALT_TEXT[tone]}, {identity_label(record)}",
         }
     return people

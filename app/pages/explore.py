@@ -33,6 +33,7 @@ from app.session.display import PRUNED
 from app.session.uploads import stored_uploads
 from app.session.view import write_slider_params
 from app.ui import controls, heatmap_controls, status
+from app.ui.gallery_choice import workspace_to_search
 from app.ui.page_frame import load_workspace_or_stop, report_errors, run_page
 from app.ui.page_shortcuts import explore_shortcuts
 from app.ui.query_picker import (
@@ -114,8 +115,15 @@ def render_queries(workspace: Workspace, chosen: str, identity: int | None) -> N
             status.query_strip(workspace, shown, chosen, choose_query, compact=True, width=QUERY_WIDTH)
 
 
+def filter_by_person(workspace: Workspace, chosen: str) -> int | None:
+    """Render the filter of the query strip, and return the selected person, or None for all."""
+    persons = {record.path.as_posix(): record.identity for record in workspace.dataset.query}
+    first = {person: path for path, person in reversed(persons.items())}
+    return controls.identity(list(first), persons.get(chosen), lambda person: choose_query(first[person]))
+
+
 def page() -> None:
-    workspace = load_workspace_or_stop()
+    workspace, gallery_problems = workspace_to_search(load_workspace_or_stop())
     apply_first_visit_defaults(workspace.dataset.neighbors)
     view, problems = view_from_url(workspace)
     with st.container(key="explore", gap="xxsmall"):
@@ -129,9 +137,8 @@ def page() -> None:
     with st.sidebar:
         query, missing = pick_query(workspace, view.query)
         status.render_examples(workspace, query.name, choose_query)
-        first = {record.identity: record.path.as_posix() for record in reversed(workspace.dataset.query)}
-        identity = controls.identity(list(first), query.subject.identity, lambda person: choose_query(first[person]))
-        settings = controls.query_settings(view.settings, workspace.dataset.shortlist, HITS, sliders)
+        identity = filter_by_person(workspace, query.name)
+        settings = controls.query_settings(view.settings, workspace.shortlist_for(query.subject.path), HITS, sliders)
         show_junk = controls.junk_switch(workspace.dataset.excludes_own_camera)
         with st.container(key="help", horizontal=True):
             tour(TOUR)
@@ -148,7 +155,7 @@ def page() -> None:
             *link_checks.check_choice(details.PARAM, details.TABS),
             *link_checks.check_choice(PRUNED, PrunedStyle),
         )
-        show_warnings((*problems, *missing, *map_problems, *choice_problems))
+        show_warnings((*problems, *gallery_problems, *missing, *map_problems, *choice_problems))
     with queries:
         render_queries(workspace, query.name, identity)
     with strips:  # They are computed first.

@@ -85,7 +85,9 @@ def page() -> None:
     link_problem = lab_scene.load_link()
     lab_scene.pop_released()
     with st.sidebar:
-        query, missing = pick_query(workspace, st.query_params.get(f"{PREFIX}query", ""), f"{PREFIX}query")
+        query, missing = pick_query(
+            workspace, st.query_params.get(f"{PREFIX}query", ""), f"{PREFIX}query", searches_own=False
+        )
         settings = controls.side_settings(
             PREFIX, QuerySettings(neighbors=workspace.dataset.neighbors), workspace.dataset.shortlist
         )

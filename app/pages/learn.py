@@ -21,11 +21,12 @@ from app.messages import escape_markdown, show_warnings
 from app.sections import by_hand, summary
 from app.server import search
 from app.server.search import Query
-from app.session import link_checks
+from app.session import link_checks, own_gallery
 from app.session.figure_basket import Item, add_button
 from app.session.view import View
 from app.session.workspace_choice import active_choice, default_variant
 from app.ui import controls, status
+from app.ui.gallery_choice import workspace_to_search
 from app.ui.page_frame import load_workspace_or_stop, run_page
 from app.ui.page_shortcuts import lesson_shortcuts
 from app.ui.query_picker import (
@@ -33,6 +34,7 @@ from app.ui.query_picker import (
     apply_first_visit_defaults,
     choose_pin,
     choose_query,
+    has_recipe,
     is_dataset_query,
     pick_query,
     step_query,
@@ -41,7 +43,7 @@ from app.ui.query_picker import (
 from fpc_core.figures.recipe import FigureKind
 from fpc_core.lessons.context import LessonContext
 from fpc_core.lessons.course import STEPS
-from fpc_core.workspace import Workspace
+from fpc_core.workspace import PersonalWorkspace, Workspace
 
 COUNT = len(STEPS)
 # Kind of figure that "Add to figure" creates, by step.
@@ -104,12 +106,14 @@ def render_try_it(workspace: Workspace, query: Query, view: View, context: Lesso
     if is_dataset_query(query):
         explore = st.Page(Path(__file__).with_name("explore.py"), default=True)
         params = active_choice().to_params() | view.to_params(default_variant())
+        if isinstance(workspace, PersonalWorkspace):
+            params[own_gallery.PARAM] = own_gallery.OWN
         if key in EXPLORE_TABS:
             params["tab"] = EXPLORE_TABS[key]
         st.page_link(explore, label="Open in Explore", icon=":material/person_search:", query_params=params)
     with st.container(horizontal=True):
         lesson_step.download_button(workspace, query, context)
-        if is_dataset_query(query):
+        if has_recipe(workspace, query):
             gallery = workspace.retriever.memory.records[context.hit].path.as_posix()
             add_button(Item(query.name), view.settings, FIGURES[key], gallery=gallery)
     status.render_examples(workspace, query.name, choose_query)
@@ -121,7 +125,7 @@ def render_try_it(workspace: Workspace, query: Query, view: View, context: Lesso
 
 
 def page() -> None:
-    workspace = load_workspace_or_stop()
+    workspace, gallery_problems = workspace_to_search(load_workspace_or_stop())
     apply_first_visit_defaults(workspace.dataset.neighbors)
     view, problems = view_from_url(workspace)
     # Presenter mode hides the sidebar, so the speaker has a panel that opens when it is pointed at or has the focus.
@@ -129,7 +133,7 @@ def page() -> None:
         if PRESENTING:
             st.markdown("**Query and settings**")
         query, missing = pick_query(workspace, view.query)
-        settings = controls.query_settings(view.settings, workspace.dataset.shortlist)
+        settings = controls.query_settings(view.settings, workspace.shortlist_for(query.subject.path))
     number = requested_step()
     key = list(STEPS)[number - 1]
     if not PRESENTING:
@@ -137,6 +141,7 @@ def page() -> None:
     show_warnings(
         (
             *problems,
+            *gallery_problems,
             *missing,
             *link_checks.check_choice("step", range(1, COUNT + 1)),
             *link_checks.check_choice("present", ("1",)),

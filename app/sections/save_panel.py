@@ -13,11 +13,11 @@ from app.server.search import Query
 from app.session.display import pruned_style
 from app.session.figure_basket import Item, add_button
 from app.session.shared_view import UPLOAD_SUFFIX
-from app.ui.query_picker import is_dataset_query
+from app.ui.query_picker import has_recipe, is_dataset_query
 from fpc_core.config import DropStrategy, MapSettings, QuerySettings
 from fpc_core.explain.code import python_lines, shell_line
 from fpc_core.figures.recipe import FigureKind, FigureRecipe, FigureStyle
-from fpc_core.workspace import Places, Workspace
+from fpc_core.workspace import PersonalWorkspace, Places, Workspace
 
 HITS = 10  # Number of ranks in saved rankings.
 _MIME_TYPES = {"png": "image/png", "svg": "image/svg+xml", "csv": "text/csv"}
@@ -44,8 +44,8 @@ def render_save(
         maps: Settings of heat maps; None for the defaults.
         key: Suffix of the widget keys, needed if a page saves two panels of one kind.
     """
-    if not is_dataset_query(query):
-        st.caption("Figures refer to images of the dataset, so panels of your own image cannot be saved.")
+    if not has_recipe(workspace, query):
+        st.caption("Figures refer to images of the dataset, so panels with your own images cannot be saved.")
         return
     gallery = "" if chosen is None else workspace.retriever.memory.records[chosen].path.as_posix()
     recipe = panel_recipe(workspace, query.name, settings, kind, gallery, maps)
@@ -69,6 +69,8 @@ def render_save(
 
 def render_code(workspace: Workspace, query: Query, settings: QuerySettings) -> None:
     """Render the Python and shell lines that repeat the search, each with a button that copies it."""
+    if isinstance(workspace, PersonalWorkspace):
+        return  # No line of code can open the visitor's own gallery.
     places = Places.from_environment() if is_public() else workspace.places  # A public app shows no paths.
     name = query.name if is_dataset_query(query) else query.name.removesuffix(UPLOAD_SUFFIX)
     st.markdown("**Code**")

@@ -41,6 +41,7 @@ from fpc_core.figures.recipe import FigureRecipe
 from fpc_core.gallery.manifest import PARTIAL
 from fpc_core.runtime.threads import FEW_CORES, limit_thread_to_one_core
 from fpc_core.workspace import (
+    PersonalWorkspace,
     Places,
     Workspace,
     cache_folder,
@@ -231,9 +232,15 @@ def image(workspace: Workspace, record: ImageRecord) -> np.ndarray:
     return image
 
 
-@cached(RESULTS)
 def thumbnail(workspace: Workspace, record: ImageRecord) -> str:
-    """Return an image of the dataset, at the model's input size, as a data URI."""
+    """Return an image of the gallery or a query, at the model's input size, as a data URI."""
+    if isinstance(workspace, PersonalWorkspace) and record.path in workspace.images:
+        return data_uri(workspace.image(record))  # Nothing of a visitor's own gallery enters the shared caches.
+    return _thumbnail(workspace, record)
+
+
+@cached(RESULTS)
+def _thumbnail(workspace: Workspace, record: ImageRecord) -> str:
     return data_uri(workspace.image(record))
 
 

@@ -16,6 +16,8 @@ _STORED = "page-params"
 _SETTINGS = ("gamma", "alpha", "k", "drop", "variant", "solver", "epsilon")
 _METHOD = ("drop", "variant", "solver", "epsilon")
 _SELECTION = ("neighbor", "rival", "pin", "given")  # As for _DISPLAY, parameter names are the same on all pages.
+_GALLERY = "gallery"  # Whether the visitor's own gallery is searched; its name is the same on all pages, too.
+_ROWS = ("neighbor", "rival", "pin")  # Of the gallery that is searched.
 _DISPLAY = ("pruned",)
 
 Params = dict[str, list[str]]
@@ -35,17 +37,23 @@ class _PageState:
 
     def param(self, name: str) -> str:
         """Return the query parameter of a value."""
-        return name if name in (*_SELECTION, *_DISPLAY) else self.prefix + name
+        return name if name in (*_SELECTION, *_DISPLAY, _GALLERY) else self.prefix + name
+
+    def names_for(self, shared: Mapping[str, list[str]]) -> tuple[str, ...]:
+        """Return the names without rows of another gallery, which a page that searches only the dataset cannot show."""
+        if _GALLERY in shared and _GALLERY not in self.names:
+            return tuple(name for name in self.names if name not in _ROWS)
+        return self.names
 
 
 _STATES = {
-    "": _PageState("", ("query", *_SETTINGS, *_SELECTION, *_DISPLAY)),
-    "learn": _PageState("", ("query", *_SETTINGS, "neighbor", "pin", "given", *_DISPLAY)),
+    "": _PageState("", ("query", *_SETTINGS, *_SELECTION, _GALLERY, *_DISPLAY)),
+    "learn": _PageState("", ("query", *_SETTINGS, "neighbor", "pin", "given", _GALLERY, *_DISPLAY)),
     "sweep": _PageState("s_", ("query", *_METHOD)),
     "evaluate": _PageState("e_", _SETTINGS),
     "atlas": _PageState("at_", _SETTINGS),
     "lab": _PageState("l_", ("query", *_SETTINGS, "neighbor", "pin", "given", *_DISPLAY)),
-    "compare": _PageState("c_", ("query", "neighbor", *_DISPLAY)),
+    "compare": _PageState("c_", ("query", "neighbor", _GALLERY, *_DISPLAY)),
     "figures": _PageState("", _DISPLAY),
 }
 _NO_STATE = _PageState("", ())
@@ -84,7 +92,7 @@ def read_params(current: str, params: Params) -> None:
     shared = _shared()
     state = _STATES.get(current, _NO_STATE)
     before = shared.get("query")
-    for name in state.names:
+    for name in state.names_for(shared):
         if values := params.get(state.param(name)):
             shared[name] = values[-1:]  # A parameter is there twice while the browser changes the page.
         else:
@@ -93,7 +101,7 @@ def read_params(current: str, params: Params) -> None:
         del shared["query"]
     if shared.get("query") != before:
         for name in _SELECTION:  # It belongs to the hits of the previous query.
-            if name not in state.names:
+            if name not in state.names_for(shared):
                 shared.pop(name, None)
 
 
@@ -132,4 +140,4 @@ def _shared() -> Params:
 
 def _shared_params(page: str, shared: Mapping[str, list[str]]) -> Params:
     state = _STATES.get(page, _NO_STATE)
-    return {state.param(name): shared[name] for name in state.names if name in shared}
+    return {state.param(name): shared[name] for name in state.names_for(shared) if name in shared}

@@ -1,4 +1,8 @@
-"""Images that a visitor uploads: limits, decoding and storage in the session."""
+"""Images that a visitor uploads: limits, decoding and storage in the session.
+
+A tight crop of one person is stored at the model's input size. Any other image is a photo, which stays pending until
+the visitor has cut people out of it (`pending_photo.py`).
+"""
 
 from __future__ import annotations
 
@@ -10,17 +14,18 @@ from pathlib import PurePath
 import numpy as np
 import streamlit as st
 
+from app.session import pending_photo
+from app.session.pending_photo import PREVIEW_SIDE, PendingPhoto
 from app.session.shared_view import UPLOAD_SUFFIX
 from fpc_core.data.images import ImageError, content_hash
-from fpc_core.data.sandboxed_decode import decode_in_subprocess
+from fpc_core.data.uploads.crops import CropBox, Size, is_tight_crop
+from fpc_core.data.uploads.sandboxed_decode import crop_in_subprocess, preview_in_subprocess
 
-MAX_PER_MINUTE = 10  # Maximum number of new images per visitor and minute.
-MAX_PER_VISIT = 200  # Maximum number of new images per visit.
-MAX_STORED = 4  # Number of latest images that are stored; all of them are shown among the queries.
+MAX_PER_MINUTE = 10  # Maximum number of files that are decoded per visitor and minute; cutting out boxes counts again.
+MAX_PER_VISIT = 200  # Maximum number of files that are decoded per visit.
+MAX_STORED = 8  # Number of latest images that are stored; all of them are shown among the queries.
 MAX_NAME = 60  # Maximum number of characters of a file name that are shown.
 _IMAGES, _TIMES, _NAMES = "uploaded-images", "upload-times", "upload-names"
-
-Size = tuple[int, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +34,7 @@ class UploadedImage:
 
     Attributes:
         name: Name of the visitor's file, shortened, with a number if the visit has another image of this name.
-        digest: Hash of the file's bytes.
+        digest: Hash of the file's bytes or, for a part of a photo, of its pixels.
         image: (height, width, 3) uint8.
     """
 
@@ -43,8 +48,8 @@ class UploadedImage:
         return self.name + UPLOAD_SUFFIX
 
 
-def add_upload(name: str, data: bytes, size: Size) -> UploadedImage:
-    """Store an upload at the model's input size as the newest image, and return it.
+def add_upload(name: str, data: bytes, size: Size) -> UploadedImage | None:
+    """Store an upload as the newest image and return it, or keep it as the pending photo and return None.
 
     An image that is still stored is not decoded again and does not count towards the limits.
 
@@ -56,17 +61,70 @@ def add_upload(name: str, data: bytes, size: Size) -> UploadedImage:
     Raises:
         ImageError: The file cannot be used, or the visitor has reached a limit.
     """
+    digest = content_hash(data)
+    stored = _stored_images().get((digest, size))
+    if stored is not None:
+        return _store(stored, size)
+    _count(name)
+    decoded = preview_in_subprocess(data, name, size, PREVIEW_SIDE)
+    if is_tight_crop(decoded.size, size):
+        return _store(UploadedImage(_name_in_visit(name, digest), digest, decoded.resized), size)
+    pending_photo.keep(PendingPhoto(name, digest, data, decoded, size))
+    return None
+
+
+def cut_out(photo: PendingPhoto, boxes: Sequence[CropBox]) -> list[UploadedImage]:
+    """Return boxes of a photo as images, which are not stored yet. Equal boxes give one image.
+
+    Args:
+        photo: Pending photo.
+        boxes: Boxes on the photo.
+
+    Raises:
+        ImageError: The photo cannot be decoded, or the visitor has reached a limit.
+    """
+    _count(photo.name)
+    crops = crop_in_subprocess(photo.data, photo.name, boxes, photo.target)
+    images: dict[str, UploadedImage] = {}
+    for number, pixels in enumerate(crops, start=1):
+        digest = content_hash(pixels.tobytes())
+        if digest not in images:
+            images[digest] = UploadedImage(_name_in_visit(f"box {number} of {photo.name}", digest), digest, pixels)
+    return list(images.values())
+
+
+def whole_image(photo: PendingPhoto) -> UploadedImage:
+    """Return a whole photo as an image, squashed to the shape of the model's input, which is not stored yet."""
+    pixels = photo.decoded.resized
+    digest = content_hash(pixels.tobytes())
+    return UploadedImage(_name_in_visit(photo.name, digest), digest, pixels)
+
+
+def store_uploads(images: Sequence[UploadedImage], size: Size) -> int:
+    """Store images as the newest ones, the first one as the newest, and return how many older images that removes.
+
+    Args:
+        images: Images at the model's input size.
+        size: (height, width) of the model's input in pixels.
+    """
+    before = len({*_stored_images(), *((image.digest, size) for image in images)})
+    for image in reversed(images):
+        _store(image, size)
+    return before - len(_stored_images())
+
+
+def _store(image: UploadedImage, size: Size) -> UploadedImage:
     images = _stored_images()
-    key = (content_hash(data), size)
-    image = images.pop(key, None)
-    if image is None:
-        st.session_state[_TIMES] = count_upload(st.session_state.get(_TIMES, ()), time.time(), name)
-        pixels = decode_in_subprocess(data, name, size)
-        image = UploadedImage(_name_in_visit(name, key[0]), key[0], pixels)
-    images[key] = image  # Inserted last, because the images are ordered by time.
+    images.pop((image.digest, size), None)
+    images[image.digest, size] = image  # Inserted last, because the images are ordered by time.
     for stale in list(images)[:-MAX_STORED]:
         del images[stale]
     return image
+
+
+def _count(name: str) -> None:
+    """Count a file that is decoded. Raises ImageError if the visitor has reached a limit."""
+    st.session_state[_TIMES] = count_upload(st.session_state.get(_TIMES, ()), time.time(), name)
 
 
 def stored_uploads(size: Size) -> list[UploadedImage]:

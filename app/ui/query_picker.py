@@ -6,16 +6,19 @@ from collections.abc import Mapping
 
 import streamlit as st
 
+from app.messages import show_pending_toasts, toast_in_next_run
 from app.server import resources
 from app.server.search import Query
-from app.session import given_patches, pending_release
+from app.session import given_patches, own_gallery, pending_release
 from app.session.shared_view import is_upload
 from app.session.uploads import UploadedImage, add_upload, remove_upload, stored_uploads, was_uploaded
 from app.session.view import NEIGHBORS, Pin, View, read_view, write_slider_params
 from app.ui import controls, upload_controls
+from app.ui.crop_tool import crop_pending_photo
+from app.ui.gallery_choice import render_gallery_choice
 from fpc_core.data.datasets import ImageRecord
-from fpc_core.data.match_label import QueryIdentity, subject_of
-from fpc_core.workspace import Workspace
+from fpc_core.data.match_label import QueryIdentity
+from fpc_core.workspace import PersonalWorkspace, Workspace
 
 PER_PAGE = 10  # Number of query thumbnails per page.
 
@@ -68,9 +71,14 @@ def is_dataset_query(query: Query) -> bool:
     return not is_upload(query.name)
 
 
+def has_recipe(workspace: Workspace, query: Query) -> bool:
+    """Return whether figures and other recipes can repeat a search: query and gallery are those of the dataset."""
+    return is_dataset_query(query) and not isinstance(workspace, PersonalWorkspace)
+
+
 def query_of(workspace: Workspace, record: ImageRecord) -> Query:
     """Return the query for an image of the dataset."""
-    subject = subject_of(record, workspace.dataset)
+    subject = workspace.subject_of(record)
     return Query(record.path.as_posix(), resources.image(workspace, record), subject, workspace.key)
 
 
@@ -91,20 +99,31 @@ def view_from_url(workspace: Workspace, *names: str) -> tuple[View, tuple[str, .
     return read_view(params, workspace.retriever.model.config.patches, len(workspace.retriever.memory))
 
 
-def pick_query(workspace: Workspace, requested: str, key: str = "query") -> tuple[Query, tuple[str, ...]]:
-    """Render the uploader and the search box, and return the selected query.
+def pick_query(
+    workspace: Workspace, requested: str, key: str = "query", *, searches_own: bool = True
+) -> tuple[Query, tuple[str, ...]]:
+    """Render the uploader, the search box and the choice of the gallery, and return the selected query.
 
     Args:
         workspace: Workspace with the queries to choose from.
         requested: Name of the query in the link; empty if the link does not set one.
         key: Key of the search box.
+        searches_own: Whether the page can search the visitor's own gallery.
 
     Returns:
         The query, and a message if the requested one does not exist.
     """
     size, opening = workspace.retriever.model.config.image_size, workspace.dataset.opening
     records = {record.path.as_posix(): record for record in workspace.dataset.query}
-    upload_controls.render_uploader(lambda name, data: choose_query(add_upload(name, data, size).query, key))
+
+    def on_upload(name: str, data: bytes) -> None:
+        upload = add_upload(name, data, size)
+        if upload is not None:
+            choose_query(upload.query, key)
+
+    upload_controls.render_uploader(on_upload)
+    show_pending_toasts()
+    crop_pending_photo(size, lambda name: choose_query(name, key), searches_own)
     below_uploader = st.container()
     uploads = {upload.query: upload for upload in stored_uploads(size)}
     names = [*uploads, *records]
@@ -117,21 +136,30 @@ def pick_query(workspace: Workspace, requested: str, key: str = "query") -> tupl
         )
         problems = (f"{missing} Showing {opening}.",)
     name = controls.query_name(names, opening, key)
+    if searches_own:
+        render_gallery_choice(workspace)
     if name in records:
         return query_of(workspace, records[name]), problems
     with below_uploader:
-        return _render_upload(workspace, uploads[name], key), problems
+        return _render_upload(workspace, uploads[name], key, searches_own), problems
 
 
-def _render_upload(workspace: Workspace, upload: UploadedImage, key: str) -> Query:
-    """Render what the visitor can change about the selected upload, and return it as a query."""
+def _render_upload(workspace: Workspace, upload: UploadedImage, key: str, searches_own: bool) -> Query:
+    """Render what the visitor can do with the selected upload, and return it as a query."""
+    size = workspace.retriever.model.config.image_size
 
     def remove() -> None:
         remove_upload(upload.digest)
-        left = stored_uploads(workspace.retriever.model.config.image_size)
+        left = stored_uploads(size)
         choose_query(left[0].query if left else workspace.dataset.opening, key)
 
-    upload_controls.render_removal(upload.name, remove)
+    def add() -> None:
+        toast_in_next_run(own_gallery.add_images([upload], size))
+        if searches_own:
+            own_gallery.search_own(True)
+
+    upload_controls.render_upload_actions(upload.name, remove, add, own_gallery.contains(upload, size))
     cameras = workspace.retriever.model.config.cameras
     camera = upload_controls.camera(cameras, upload.digest) if workspace.dataset.uses_cameras else None
-    return Query(upload.query, upload.image, QueryIdentity(camera=camera), workspace.key)
+    own = workspace.own_path(upload.image) if isinstance(workspace, PersonalWorkspace) else None
+    return Query(upload.query, upload.image, QueryIdentity(camera=camera, path=own), workspace.key)

@@ -17,7 +17,7 @@ from fpc_core.data.datasets import ImageRecord
 from fpc_core.data.layouts.registry import spec_of
 from fpc_core.data.protocols import Cameras
 from fpc_core.explain.cards import Card, Strip, camera_name, identity_label
-from fpc_core.workspace import Workspace
+from fpc_core.workspace import PersonalWorkspace, Workspace
 
 
 def status_line(workspace: Workspace, *settings: QuerySettings) -> None:
@@ -25,8 +25,12 @@ def status_line(workspace: Workspace, *settings: QuerySettings) -> None:
     dataset, memory = workspace.dataset, workspace.retriever.memory
     config = workspace.retriever.model.config
     synthetic = ":orange-badge[SYNTHETIC] " if dataset.synthetic else ""
-    counts = f"{len(dataset.query)} queries, {len(dataset.gallery)} gallery images"
+    images = len(dataset.gallery)
+    own = isinstance(workspace, PersonalWorkspace)
+    counts = f"{len(dataset.query)} queries" + ("" if own else f", {images} gallery images")
     data = f"{synthetic}{escape_markdown(dataset.name)} ({counts})"
+    if own:
+        data += f" · **Gallery** yours ({images} image{'s' if images > 1 else ''})"
     made_by = memory.fingerprint.weights[:8] if memory.fingerprint else ""
     weights = f"{escape_markdown(workspace.places.weights.name)} {made_by} ({config.width} channels)"
     variants_in_use = dict.fromkeys(each.variant for each in settings)

@@ -42,19 +42,33 @@ def render_uploader(on_upload: Callable[[str, bytes], None]) -> None:
         max_upload_size=UPLOAD_MB,
         key=key,
         on_change=changed,
-        help=f"Upload, drop or paste an image of one person, cropped tightly ({', '.join(UPLOAD_FORMATS)}, "
-        f"max. {UPLOAD_MB} MB). It stays in memory and is never saved; its file name becomes "
-        "part of the page's address.",
+        help=f"Upload, drop or paste an image of one person, or a photo from which you cut people out "
+        f"({', '.join(UPLOAD_FORMATS)}, max. {UPLOAD_MB} MB). It stays in memory and is never saved; its file name "
+        "becomes part of the page's address.",
     )
     file_drop(UPLOADER)
     render_refusal(UPLOADER)
 
 
-def render_removal(name: str, on_remove: Callable[[], None]) -> None:
-    """Render the name of the selected upload, with a button to remove it."""
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption(escape_markdown(name, 18))
+def render_upload_actions(name: str, on_remove: Callable[[], None], on_add: Callable[[], None], added: bool) -> None:
+    """Render the name of the selected upload, with buttons that remove it and that add it to the own gallery.
+
+    Args:
+        name: Name of the upload.
+        on_remove: Callback that removes it.
+        on_add: Callback that adds it to the gallery.
+        added: Whether the gallery has it already.
+    """
+    st.caption(escape_markdown(name, 40))
+    with st.container(horizontal=True, gap="xsmall"):
         st.button("Remove", key="forget-upload", on_click=on_remove)
+        st.button(
+            "Add to gallery",
+            key="add-to-gallery",
+            on_click=on_add,
+            disabled=added,
+            help="Your gallery is searched in place of the dataset's, so that you can compare your own images.",
+        )
 
 
 def camera(cameras: int, digest: str) -> int | None:

@@ -2,8 +2,8 @@
 
 The size in the header is checked before anything is decoded. Every colour mode is converted to 8-bit RGB, and files for
 which that is impossible are refused with an `ImageError` that names the file and the fix. Uploads are decoded by
-`sandboxed_decode.decode_in_subprocess`, which runs this file as a separate program. Torch is imported only inside
-functions, so that this program starts fast.
+`uploads.sandboxed_decode`, which runs this file as a separate program. Torch is imported only inside functions, so that
+this program starts fast.
 """
 
 from __future__ import annotations
@@ -329,18 +329,32 @@ class _IgnoreWarnings:
 _pillow_warnings_ignored = _IgnoreWarnings()
 
 
+def preview_size(height: int, width: int, side: int) -> tuple[int, int]:
+    """Return height and width of an image after it is shrunk so that neither exceeds `side` pixels."""
+    scale = min(1.0, side / max(height, width))
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
 def _main() -> None:
     """Decode the image on stdin, and write its pixels or an error message to stdout.
 
-    `sandboxed_decode.decode_in_subprocess` starts this as a program. Its arguments are the limits of processor time in
-    seconds and of address space in bytes, and the height and width of the result. It does not receive the upload's
-    name; messages contain NAMELESS instead.
+    `uploads.sandboxed_decode` starts this as a program. Its arguments are the limits of processor time in seconds and
+    of address space in bytes, the height and width of the result and, optionally, the longer side of a preview, or any
+    number of boxes, each as left, top, width and height. With boxes, the result is one resized crop per box. Otherwise
+    it is the whole image, resized. For a preview, height and width of the image as uint32 come first, and the preview
+    comes last. The program does not receive the upload's name; messages contain NAMELESS instead.
     """
-    seconds, address_bytes, height, width = map(int, sys.argv[1:])
+    seconds, address_bytes, height, width, *others = map(int, sys.argv[1:])
     _limit_resources(seconds, address_bytes)
     try:
-        image = resize_image(decode_image(sys.stdin.buffer.read(), NAMELESS, heic=True), (height, width))
-        sys.stdout.buffer.write(b"P" + image.tobytes())
+        pixels = decode_image(sys.stdin.buffer.read(), NAMELESS, heic=True)
+        boxes = [others[start : start + 4] for start in range(0, len(others), 4)] if len(others) > 1 else []
+        crops = [pixels[top : top + rows, left : left + columns] for left, top, columns, rows in boxes] or [pixels]
+        parts = [resize_image(crop, (height, width)).tobytes() for crop in crops]
+        if len(others) == 1:
+            preview = resize_image(pixels, preview_size(pixels.shape[0], pixels.shape[1], others[0]))
+            parts = [np.array(pixels.shape[:2], "<u4").tobytes(), *parts, preview.tobytes()]
+        sys.stdout.buffer.write(b"".join((b"P", *parts)))
     except ImageError as error:
         sys.stdout.buffer.write(b"E" + str(error).encode("utf-8", "replace"))
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 NO_CAMERA = -1
+NO_IDENTITY = -1  # Of an image that shows nobody known. Datasets mark junk so, which is in no split.
 
 
 @dataclass(frozen=True)
@@ -14,10 +15,12 @@ class ImageRecord:
 
     Attributes:
         path: Path relative to the dataset's root.
-        identity: Number of the person, from the file name or, in a plain folder, from the subfolder.
+        identity: Number of the person, from the file name or, in a plain folder, from the subfolder; `NO_IDENTITY` if
+            unknown.
         camera: 0-based camera, -1 if unknown.
         split: Split of the dataset: train, query or gallery.
-        person: Name of the person where a folder gives one, such as "anna"; otherwise empty.
+        person: Name of the person where a folder gives one, such as "anna"; otherwise empty. Without an identity, it
+            is the name of the image.
     """
 
     path: Path
@@ -28,7 +31,7 @@ class ImageRecord:
 
     @property
     def who(self) -> str:
-        """The person's name, or the number of the identity, such as "id 7"."""
+        """The person's name, or the number of the identity, such as "id 7"; the image's own name if nobody is known."""
         return self.person or f"id {self.identity}"
 
 

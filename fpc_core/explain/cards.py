@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.data.match_label import MARKS, MatchLabel, QueryIdentity, match_label
+from fpc_core.data.records import NO_IDENTITY
 from fpc_core.matching.ranking import combined_distance
 from fpc_core.results import Consolidation, Match, Ranking
 
@@ -79,8 +80,15 @@ def camera_name(camera: int) -> str:
 
 
 def identity_label(record: ImageRecord) -> str:
-    """Describe the identity and camera of a record in words."""
+    """Describe the identity and camera of a record in words, or name the image if nobody is known."""
+    if record.identity == NO_IDENTITY:
+        return record.person
     return f"person {record.person or record.identity}, camera {camera_name(record.camera)}"
+
+
+def person_line(record: ImageRecord) -> str:
+    """Return the line of a card that names the person and the camera, or only the image if nobody is known."""
+    return record.who if record.identity == NO_IDENTITY else f"{record.who} · cam {camera_name(record.camera)}"
 
 
 def distances_of(match: Match, alpha: float) -> Mapping[int, tuple[float, float, float]]:
@@ -149,7 +157,7 @@ def ranked_strip(
             lines += [f"{part} {value:.3f}" for part, value in (("D_cos", cos), ("D_EMD", emd)) if part != symbol]
         else:
             lines += ["beyond the", "shortlist"]
-        lines.append(f"{record.who} · cam {camera_name(record.camera)}")
+        lines.append(person_line(record))
         old_rank = (before or {}).get(row)
         if before is not None and tone is not MatchLabel.JUNK and old_rank != rank:
             head += f" ({other} {old_rank or '–'})" if other else _arrow(old_rank, rank)
@@ -192,7 +200,7 @@ def decoder_cards(
     for rank, (row, share) in enumerate(pairs, start=1):
         record = records[row]
         tone = match_label(record, subject, uses_cameras)
-        lines = (f"{share:.1%} of attention", f"{record.who} · cam {camera_name(record.camera)}")
+        lines = (f"{share:.1%} of attention", person_line(record))
         about = f"neighbour {rank}, {ALT_TEXT[tone]}, {share:.1%} of the attention"
         cards.append(Card(str(row), f"g{row}", str(rank), lines, tone, alt=about, selected=row == chosen))
     return tuple(cards)

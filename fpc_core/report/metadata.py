@@ -15,7 +15,7 @@ import fpc_core
 from fpc_core.config import DropStrategy, PruneSettings, QuerySettings, Solver
 from fpc_core.explain.overlay import viridis
 from fpc_core.report.sources import readable
-from fpc_core.workspace import Workspace
+from fpc_core.workspace import PersonalWorkspace, Workspace
 
 PAGES = Environment(
     loader=FileSystemLoader(Path(__file__).parent),
@@ -43,8 +43,9 @@ def searched(workspace: Workspace, settings: QuerySettings) -> dict[str, str]:
     prune, transport = settings.prune, settings.transport
     solver = transport.solver.value
     entropy = "" if transport.solver is Solver.EXACT else f", ε {transport.epsilon:g}"
+    images = "images in an own gallery" if isinstance(workspace, PersonalWorkspace) else "gallery images"
     return {
-        "Data": f"{readable(dataset.label)}, {len(dataset.gallery)} gallery images",
+        "Data": f"{readable(dataset.label)}, {len(dataset.gallery)} {images}",
         "Weights": f"{readable(workspace.places.weights.name)}, SHA-256 {workspace.weights_fingerprint[:16]}",
         "Model": f"{config.width} channels, {config.depth} blocks, {config.grid[0]} x {config.grid[1]} patches",
         "Variant": settings.variant.value,

@@ -1,5 +1,6 @@
 """Open a dataset, its weights and its gallery memory together, and check that they belong to each other."""
 
+from fpc_core.workspace.personal_gallery import PersonalWorkspace, encode_images, with_gallery
 from fpc_core.workspace.workspace import (
     APP_ROOT,
     DEMO_ROOT,
@@ -23,6 +24,7 @@ from fpc_core.workspace.workspace import (
 __all__ = [
     "APP_ROOT",
     "DEMO_ROOT",
+    "PersonalWorkspace",
     "Places",
     "Workspace",
     "build_options",
@@ -33,9 +35,11 @@ __all__ = [
     "default_memory_folder",
     "demo_memory_folder",
     "devices",
+    "encode_images",
     "file_stamp",
     "load_model",
     "open_workspace",
     "roots_in_use",
     "stamp",
+    "with_gallery",
 ]

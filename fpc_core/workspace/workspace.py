@@ -17,6 +17,7 @@ import torch
 from fpc_core.config import ModelConfig, Precision, QuerySettings, Variant
 from fpc_core.data.datasets import Dataset, DatasetError, ImageRecord, open_dataset
 from fpc_core.data.images import resize_image
+from fpc_core.data.match_label import QueryIdentity, subject_of
 from fpc_core.data.protocols import AUTO, Cameras
 from fpc_core.gallery.manifest import read_fingerprint, read_left_out
 from fpc_core.gallery.memory import Fingerprint, fingerprint, fingerprint_of, open_memory
@@ -125,6 +126,14 @@ class Workspace:
         """Return the retriever for a query by its path in the dataset: a query never finds its own file."""
         return self.retriever.without(None if query is None else self.dataset.own_rows.get(query))
 
+    def subject_of(self, record: ImageRecord) -> QueryIdentity:
+        """Return what is known about the person in a query of the dataset."""
+        return subject_of(record, self.dataset)
+
+    def shortlist_for(self, query: Path | None) -> int:
+        """Return the size of the shortlist for a query by its path in the gallery, or None if it is not there."""
+        return self.dataset.shortlist
+
     def search(
         self,
         image: ImageLike,
@@ -188,8 +197,7 @@ def demo_memory_folder() -> Path:
 def default_memory_folder(places: Places) -> Path:
     """Return the default folder, below the cache folder, for the gallery memory of a dataset and weights."""
     key = f"{places.data.resolve()} {places.weights.resolve()} {places.stride}"
-    if places.precision != Precision.FLOAT32:
-        key += f" {places.precision}"
+    key += f" {places.precision}" if places.precision != Precision.FLOAT32 else ""
     # Options that are not set are left out, so that folders of earlier versions are still found.
     options = {"image size": places.image_size, "heads": places.heads, "mean camera": places.mean_camera or None}
     key += "".join(f" {name} {value}" for name, value in options.items() if value is not None)

@@ -50,6 +50,21 @@ def test_another_query_drops_the_hits_of_the_previous_one():
     assert links[""] == {"query": ["b.jpg"]}
 
 
+def test_rows_of_the_own_gallery_stay_on_pages_that_search_it():
+    own = {"query": ["a.jpg"], "gallery": ["own"], "neighbor": ["2"], "pin": ["q1"]}
+    links = links_after("", own)
+    assert links["learn"] == own
+    assert links["compare"] == {"c_query": ["a.jpg"], "gallery": ["own"], "neighbor": ["2"]}
+    assert links["lab"] == {"l_query": ["a.jpg"]}
+    links = links_after("lab", {"l_query": ["a.jpg"], "neighbor": ["812"]})  # A row of the dataset's gallery.
+    assert links[""] == own
+    links = links_after("lab", {"l_query": ["b.jpg"], "neighbor": ["812"]})
+    assert links[""] == {"query": ["b.jpg"], "gallery": ["own"]}
+    links = links_after("", {"query": ["b.jpg"]})  # The dataset's gallery again.
+    assert links["lab"] == {"l_query": ["b.jpg"]}
+    assert links["compare"] == {"c_query": ["b.jpg"]}
+
+
 def test_a_page_gets_back_its_own_parameters():
     links_after("atlas", {"class": ["Wrong throughout"], "at_gamma": ["0.5"]})
     links = links_after("", {"gamma": ["0.7"], "data": ["street"]})

@@ -8,6 +8,7 @@ from streamlit.testing.v1 import AppTest
 from app.session import uploads
 from app.session.uploads import MAX_PER_MINUTE, MAX_PER_VISIT, MAX_STORED, count_upload, unique_name
 from fpc_core.data.images import ImageError
+from fpc_core.data.uploads.sandboxed_decode import DecodedPhoto
 from tests.core.data.test_images import encoded
 from tests.support.apptest import run_page
 
@@ -36,13 +37,14 @@ def decoded(monkeypatch):
     """Names of decoded images; decoded in this process, which is faster."""
     names = []
 
-    def decode(data, name, size):
+    def decode(data, name, size, side):
         names.append(name)
         if data == b"bad":
             raise ImageError(f"{name} is bad")
-        return np.full((*size, 3), len(data) % 200, np.uint8)
+        image = np.full((*size, 3), len(data) % 200, np.uint8)
+        return DecodedPhoto(size, image, image)
 
-    monkeypatch.setattr(uploads, "decode_in_subprocess", decode)
+    monkeypatch.setattr(uploads, "preview_in_subprocess", decode)
     return names
 
 
@@ -51,16 +53,17 @@ def shown(visitor, name, data):
     return run_page(visitor)
 
 
-def test_images_are_decoded_once_and_few_are_stored(decoded):
+def test_images_are_decoded_once_and_few_are_stored(decoded, monkeypatch):
+    monkeypatch.setattr(uploads, "MAX_PER_MINUTE", 20)
     visitor = AppTest.from_function(page)
     for at in range(MAX_STORED + 2):
         shown(visitor, f"{at}.png", bytes(at + 1))
         run_page(visitor)  # as when a dial is moved
         assert visitor.markdown[0].value == str(at + 1)
     assert decoded == [f"{at}.png" for at in range(MAX_STORED + 2)]
-    assert visitor.caption[0].value == "5.png, 4.png, 3.png, 2.png"
+    assert visitor.caption[0].value == "9.png, 8.png, 7.png, 6.png, 5.png, 4.png, 3.png, 2.png"
     shown(visitor, "2.png", bytes(3))  # still stored
-    assert visitor.caption[0].value == "2.png, 5.png, 4.png, 3.png"
+    assert visitor.caption[0].value == "2.png, 9.png, 8.png, 7.png, 6.png, 5.png, 4.png, 3.png"
     shown(visitor, "0.png", bytes(1))  # not any more
     assert decoded[MAX_STORED + 2 :] == ["0.png"]
 
@@ -78,7 +81,7 @@ def test_images_of_the_same_file_name_are_numbered(decoded):
     for at in range(3):
         shown(visitor, "image.png", bytes(at + 1))
     assert visitor.caption[0].value == "image (3).png, image (2).png, image.png"
-    for at in range(5):
+    for at in range(MAX_STORED - 2):
         shown(visitor, "other.png", bytes(at + 10))
     assert shown(visitor, "image.png", bytes(2)).caption[0].value.startswith("image (2).png, ")  # It keeps its name.
 

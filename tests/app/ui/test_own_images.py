@@ -67,7 +67,9 @@ def test_uploads_in_a_row_give_no_message_about_links(small_world_in_use):
         assert own_cards(app)[0][1], number
         assert app.query_params["query"] == own_cards(app)[0][0] + " (your image)"
         assert not run_page(app).warning
-    assert [title for title, _ in own_cards(app)] == [f"image ({number}).png" for number in (6, 5, 4, 3)]
+    assert [title for title, _ in own_cards(app)] == [
+        f"image ({number}).png" for number in range(MAX_STORED + 2, 2, -1)
+    ]
 
 
 def test_a_link_to_an_upload_of_another_visit_is_explained(small_world_in_use):

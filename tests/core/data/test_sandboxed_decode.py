@@ -13,9 +13,10 @@ import pillow_heif
 import pytest
 from PIL import Image
 
-from fpc_core.data import images, sandboxed_decode
+from fpc_core.data import images
 from fpc_core.data.images import ImageError, decode_image, resize_image
-from fpc_core.data.sandboxed_decode import decode_in_subprocess
+from fpc_core.data.uploads import sandboxed_decode
+from fpc_core.data.uploads.sandboxed_decode import decode_in_subprocess
 from tests.core.data.test_images import encoded, picture, png_header
 
 SIZE = (64, 32)

@@ -1,0 +1,125 @@
+"""The visitor's own gallery: a few images in the memory of the session, which end with the browser tab.
+
+The query parameter `gallery=own` says that a page searches it. Rows of hits in the same URL are then rows of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from app.session.uploads import UploadedImage
+from fpc_core.data.images import content_hash
+from fpc_core.data.uploads.crops import Size
+from fpc_core.gallery.encoder import GalleryFeatures
+from fpc_core.workspace import PersonalWorkspace
+
+MAX_IMAGES = 32  # Maximum number of images; a ViT-B needs 0.3 MB for each.
+PARAM = "gallery"
+OWN = "own"  # Value of the query parameter while the own gallery is searched.
+_IMAGES, _FEATURES, _WORKSPACE = "own-gallery", "own-gallery-features", "own-gallery-workspace"
+
+
+def gallery_images(size: Size) -> tuple[UploadedImage, ...]:
+    """Return the images of this (height, width) in pixels, in the order in which they were added."""
+    return tuple(image for (_, stored_size), image in _images().items() if stored_size == size)
+
+
+def add_images(images: Sequence[UploadedImage], size: Size) -> str:
+    """Add images that are not there yet, and return a sentence that says what was added and what was not.
+
+    Args:
+        images: Images at the model's input size.
+        size: (height, width) of the model's input in pixels.
+    """
+    stored, new = _images(), {(content_hash(image.image.tobytes()), size): image for image in images}
+    known = [key for key in new if key in stored]
+    others = [key for key in new if key not in stored]
+    room = max(0, MAX_IMAGES - len(gallery_images(size)))
+    for key in list(stored):
+        if key[1] != size:  # Images for another model's input are not shown, and would take room.
+            del stored[key]
+    stored.update({key: new[key] for key in others[:room]})
+    parts = [f"Added {_count(len(others[:room]))} to your gallery"]
+    if known:
+        parts.append(f"{_count(len(known))} {'was' if len(known) == 1 else 'were'} there already")
+    if left_out := len(others[room:]):
+        parts.append(f"{_count(left_out)} did not fit: it holds {MAX_IMAGES}")
+    return "; ".join(parts) + "."
+
+
+def contains(image: UploadedImage, size: Size) -> bool:
+    """Return whether the gallery has an image with the same pixels; arguments as in `add_images`."""
+    return (content_hash(image.image.tobytes()), size) in _images()
+
+
+def remove_image(name: str, size: Size) -> None:
+    """Remove the image with this name.
+
+    Args:
+        name: Name of the image.
+        size: (height, width) of the model's input in pixels.
+    """
+    stored = _images()
+    for key in [key for key, image in stored.items() if image.name == name and key[1] == size]:
+        del stored[key]
+    _forget_unused()
+    search_own(bool(gallery_images(size)) and is_searched())
+
+
+def clear() -> None:
+    """Remove all images."""
+    _images().clear()
+    _forget_unused()
+    search_own(False)
+
+
+def is_searched() -> bool:
+    """Return whether the URL says that the own gallery is searched."""
+    return st.query_params.get(PARAM) == OWN
+
+
+def search_own(own: bool) -> None:
+    """Search the own gallery, or that of the dataset, and forget the selected hits, which belong to the other one."""
+    for stale in ("neighbor", "rival", "pin"):
+        st.query_params.pop(stale, None)
+    if own:
+        st.query_params[PARAM] = OWN
+    else:
+        st.query_params.pop(PARAM, None)
+
+
+def features() -> dict[tuple[str, str], GalleryFeatures]:
+    """Return the tokens of the images by digest of the weights and of the pixels; the caller may add to them."""
+    stored: dict[tuple[str, str], GalleryFeatures] = st.session_state.setdefault(_FEATURES, {})
+    return stored
+
+
+def stored_workspace(key: object) -> PersonalWorkspace | None:
+    """Return the workspace that was stored with this key, or None."""
+    stored = st.session_state.get(_WORKSPACE)
+    return stored[1] if stored is not None and stored[0] == key else None
+
+
+def store_workspace(key: object, workspace: PersonalWorkspace) -> None:
+    """Store the workspace that searches the images, in place of the previous one."""
+    st.session_state[_WORKSPACE] = (key, workspace)
+
+
+def _forget_unused() -> None:
+    """Delete the tokens of images that are not in the gallery any more."""
+    digests = {digest for digest, _ in _images()}
+    for key in [key for key in features() if key[1] not in digests]:
+        del features()[key]
+    st.session_state.pop(_WORKSPACE, None)
+
+
+def _images() -> dict[tuple[str, Size], UploadedImage]:
+    """Return the images by hash of their pixels and size, the newest last."""
+    images: dict[tuple[str, Size], UploadedImage] = st.session_state.setdefault(_IMAGES, {})
+    return images
+
+
+def _count(number: int) -> str:
+    return f"{number} image" if number == 1 else f"{number} images"

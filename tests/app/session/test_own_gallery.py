@@ -1,0 +1,89 @@
+"""The visitor's own gallery: a bounded number of different images, and the query parameter that selects it."""
+
+import numpy as np
+from streamlit.testing.v1 import AppTest
+
+from app.session.own_gallery import MAX_IMAGES
+from app.session.uploads import UploadedImage
+from tests.support.apptest import run_page
+
+SIZE = (32, 16)
+
+
+def page():
+    """A page that calls a function of the module, and shows what it returned and the names in the gallery."""
+    import streamlit as st
+
+    from app.session import own_gallery
+
+    name, arguments = st.session_state["call"]
+    st.markdown(str(getattr(own_gallery, name)(*arguments)))
+    st.caption(", ".join(image.name for image in own_gallery.gallery_images((32, 16))))
+
+
+def image(value, name=None):
+    return UploadedImage(name or f"{value}.png", f"digest {value}", np.full((*SIZE, 3), value, np.uint8))
+
+
+def call(visitor, name, *arguments):
+    visitor.session_state["call"] = (name, arguments)
+    run_page(visitor)
+    return visitor.markdown[0].value
+
+
+def names(visitor):
+    return visitor.caption[0].value if visitor.caption else ""
+
+
+def test_images_with_the_same_pixels_are_added_once():
+    visitor = AppTest.from_function(page)
+    assert call(visitor, "add_images", [image(1), image(2)], SIZE) == "Added 2 images to your gallery."
+    again = [image(2, "other name.png"), image(3), image(3)]
+    said = call(visitor, "add_images", again, SIZE)
+    assert said == "Added 1 image to your gallery; 1 image was there already."
+    assert names(visitor) == "1.png, 2.png, 3.png"
+
+
+def test_the_number_of_images_is_bounded_and_the_rest_is_reported():
+    visitor = AppTest.from_function(page)
+    said = call(visitor, "add_images", [image(value) for value in range(MAX_IMAGES + 2)], SIZE)
+    assert said == "Added 32 images to your gallery; 2 images did not fit: it holds 32."
+    assert names(visitor).endswith(f"{MAX_IMAGES - 1}.png")
+    assert call(visitor, "add_images", [image(99)], SIZE).startswith("Added 0 images to your gallery; 1 image did")
+
+
+def test_images_are_removed_one_by_one_or_all_at_once():
+    visitor = AppTest.from_function(page)
+    call(visitor, "add_images", [image(1), image(2), image(3)], SIZE)
+    visitor.query_params["gallery"] = "own"
+    visitor.query_params["neighbor"] = "2"
+    call(visitor, "remove_image", "2.png", SIZE)
+    assert names(visitor) == "1.png, 3.png"
+    assert dict(visitor.query_params) == {"gallery": "own"}  # The rows have changed.
+    call(visitor, "clear")
+    assert names(visitor) == ""
+    assert "gallery" not in visitor.query_params
+
+
+def test_the_last_image_takes_the_gallery_with_it():
+    visitor = AppTest.from_function(page)
+    call(visitor, "add_images", [image(1)], SIZE)
+    visitor.query_params["gallery"] = "own"
+    call(visitor, "remove_image", "1.png", SIZE)
+    assert "gallery" not in visitor.query_params
+
+
+def test_images_for_another_input_size_are_replaced():
+    visitor = AppTest.from_function(page)
+    large = UploadedImage("large.png", "x", np.zeros((64, 32, 3), np.uint8))
+    call(visitor, "add_images", [large], (64, 32))
+    assert names(visitor) == ""
+    call(visitor, "add_images", [image(1)], SIZE)
+    assert names(visitor) == "1.png"
+    assert len(visitor.session_state["own-gallery"]) == 1
+
+
+def test_visitors_do_not_share_their_galleries():
+    one, other = AppTest.from_function(page), AppTest.from_function(page)
+    call(one, "add_images", [image(1)], SIZE)
+    assert call(other, "gallery_images", SIZE) == "()"
