@@ -32,6 +32,7 @@ PAGES = {  # file name without .html: title, and what it is made from
     "live": ("Live protocol", "docs/live_protocol.md"),
     "glossary": ("Glossary", "docs/glossary.md"),
     "deploy": ("Deployment", "docs/deploy.md"),
+    "migration": ("From 0.1 to 0.2", "docs/migration.md"),
     "benchmarks": ("Benchmarks", "benchmarks/README.md"),
     "demo": ("The demo dataset", "assets/README.md"),
     "contributing": ("Contributing", "CONTRIBUTING.md"),
