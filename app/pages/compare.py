@@ -11,11 +11,10 @@ heading("What changes between two settings?", "One query, two settings. Differen
 from app.messages import show_warnings
 from app.sections import comparison
 from app.sections.comparison import SIDES
-from app.sections.comparison_data import PRESETS, preset_of
+from app.sections.comparison_data import DEFAULT_SIDES, PRESETS, preset_of
 from app.server import search
+from app.session import given_patches
 from app.session.figure_basket import Item, add_button
-from app.session.shared_view import shared_settings
-from app.session.view import read_view
 from app.ui import controls, progress, status
 from app.ui.page_frame import load_workspace_or_stop, run_page
 from app.ui.query_picker import is_dataset_query, pick_query, view_from_url
@@ -24,46 +23,43 @@ from fpc_core.data.match_rule import MatchRule
 from fpc_core.explain.cards import identity_label
 from fpc_core.workspace import Workspace
 
-DEFAULT = PRESETS["γ 1.0 | 0.8"]
-
 
 def choose_preset(shortlist: int) -> None:
     chosen = st.session_state.get("preset")
     if chosen in PRESETS:
         for name, settings in zip(SIDES, PRESETS[chosen], strict=True):
             controls.set_side_widgets(f"{name.lower()}_", settings, shortlist)
-
-
-def use_shared_settings(workspace: Workspace) -> None:
-    """Set side A to the settings that the other pages share."""
-    view, _ = read_view(shared_settings(), workspace.retriever.model.config.patches)
-    controls.set_side_widgets("a_", view.settings, workspace.dataset.shortlist)
+        given_patches.forget()
 
 
 def choose_neighbor(row: str) -> None:
     st.query_params["neighbor"] = row
 
 
-def both_settings(workspace: Workspace) -> tuple[QuerySettings, QuerySettings]:
-    """Render the presets and a popover with the settings of each side, and return the settings of A and B."""
+def both_settings(workspace: Workspace, requested: QuerySettings) -> tuple[QuerySettings, QuerySettings]:
+    """Render the presets and a popover with the settings of each side, and return the settings of A and B.
+
+    Args:
+        workspace: Workspace of the query.
+        requested: Settings in the URL, whose patches dropped by hand belong to side A.
+    """
     shortlist = workspace.dataset.shortlist
     presets = st.container()
     sides = []
-    for name, default, column in zip(SIDES, DEFAULT, st.columns(2, gap="medium"), strict=True):
+    for name, default, column in zip(SIDES, DEFAULT_SIDES, st.columns(2, gap="medium"), strict=True):
         with column, st.container(border=True):
             headline = st.empty()
             with st.popover(f"Edit {name}", icon=":material/tune:"):
-                sides.append(controls.side_settings(f"{name.lower()}_", default, shortlist))
+                shared = name == "A"
+                side = controls.side_settings(f"{name.lower()}_", default, shortlist, by_hand=shared)
+            sides.append(controls.with_given_patches(side, requested) if shared else side)
             headline.markdown(f"**{name}** {comparison.describe_settings(sides[-1])}")
     st.session_state["preset"] = preset_of(sides[0], sides[1])
     with presets, st.container(horizontal=True, vertical_alignment="bottom"):
         st.pills("Presets", list(PRESETS), key="preset", on_change=choose_preset, args=(shortlist,))
-        st.button(
-            "Use Explore's settings in A",
-            on_click=use_shared_settings,
-            args=(workspace,),
-            help="Keep rate, α, K, variant and drop strategy that you chose on Explore, Learn or the Lab.",
-        )
+        st.caption("Side A has the settings of Explore and the other pages, side B its own.")
+    if sides[0] == sides[1]:
+        st.info("Both sides have the same settings. Choose a preset, or edit a side.", icon=":material/compare:")
     return sides[0], sides[1]
 
 
@@ -74,12 +70,12 @@ def page() -> None:
         query, missing = pick_query(workspace, st.query_params.get("c_query", ""), "c_query")
         alt = identity_label(records[query.name]) if query.name in records else query.name
         st.image(query.image, width=150, alt=f"query, {alt}")
-    settings = both_settings(workspace)
+    view, problems = view_from_url(workspace, "neighbor", given_patches.PARAM)
+    settings = both_settings(workspace, view.settings)
     status.status_line(workspace, *settings)
     progress.protocol_caption(workspace.dataset)
     traces = {side: search.search(workspace, query, each).trace for side, each in zip(SIDES, settings, strict=True)}
     rule = MatchRule(workspace.retriever.memory.records, query.subject, workspace.dataset.excludes_own_camera)
-    view, problems = view_from_url(workspace, "neighbor")
     show_warnings((*missing, *problems))
     comparison.masks(workspace, query, traces)
     chosen = comparison.hits(workspace, query, traces, view.neighbor, choose_neighbor)

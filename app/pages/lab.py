@@ -87,7 +87,7 @@ def page() -> None:
     with st.sidebar:
         query, missing = pick_query(workspace, st.query_params.get(f"{PREFIX}query", ""), f"{PREFIX}query")
         settings = controls.side_settings(
-            PREFIX, QuerySettings(neighbors=workspace.dataset.neighbors), workspace.dataset.shortlist
+            PREFIX, QuerySettings(neighbors=workspace.dataset.neighbors), workspace.dataset.shortlist, by_hand=True
         )
         editor.open_recipe(workspace)
     view, problems = view_from_url(workspace, given_patches.PARAM)

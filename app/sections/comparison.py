@@ -25,7 +25,7 @@ from app.session.display import pruned_style
 from app.session.view import plain_name
 from app.ui import charts
 from fpc_core.colours import BLUE, ORANGE
-from fpc_core.config import QuerySettings, Solver
+from fpc_core.config import DropStrategy, QuerySettings, Solver
 from fpc_core.data.browser_encoding import data_uri
 from fpc_core.data.match_rule import MatchRule
 from fpc_core.explain.cards import Card, Strip, distances_of, identity_label, ranked_strip
@@ -47,12 +47,13 @@ SHOWN = 10  # Number of hits per strip.
 def describe_settings(settings: QuerySettings) -> str:
     """Return query settings as one line of text."""
     solver = settings.transport.solver
+    by_hand = settings.prune.strategy is DropStrategy.GIVEN
     parts = [
-        f"γ {settings.prune.keep_rate:g}",
+        "pruned by hand" if by_hand else f"γ {settings.prune.keep_rate:g}",
         f"α {settings.alpha:g}",
         f"K {settings.neighbors}",
         plain_name(settings.variant),
-        plain_name(settings.prune.strategy),
+        *([] if by_hand else [plain_name(settings.prune.strategy)]),
         solver.value if solver is Solver.EXACT else f"{solver.value} ε {settings.transport.epsilon:g}",
     ]
     return " · ".join(parts)

@@ -26,6 +26,8 @@ PRESETS = {
     "K 5 | 10": (replace(_DEFAULT, neighbors=5), _DEFAULT),
 }
 """Settings of side A and side B, by the name of the preset."""
+DEFAULT_SIDES = PRESETS["γ 1.0 | 0.8"]
+"""Settings that a link means where it does not set a side; `shared_view` knows the keep rate of side A."""
 
 
 def preset_of(one: QuerySettings, other: QuerySettings) -> str | None:

@@ -32,6 +32,7 @@ from fpc_core.config import (
 from fpc_core.explain.overlay import PrunedStyle
 
 _DEFAULT = QuerySettings()
+_RESET = "Reset to the paper's values"
 _URL: Literal["query-params"] = "query-params"
 _Choice = TypeVar("_Choice", Variant, DropStrategy, Solver)
 
@@ -69,13 +70,7 @@ def query_settings(
         write_slider_params(st.query_params, values)
         given_patches.forget()
 
-    st.button(
-        "Reset to the paper's values",
-        icon=":material/restart_alt:",
-        key="reset",
-        on_click=reset,
-        disabled=settings == default,
-    )
+    st.button(_RESET, icon=":material/restart_alt:", key="reset", on_click=reset, disabled=settings == default)
     return settings
 
 
@@ -143,28 +138,59 @@ def rerun_page_after_paint() -> None:
         paint_ack(release.number, key="paint-ack", on_painted=pending_release.on_answer_painted)
 
 
-def side_settings(prefix: str, default: QuerySettings, shortlist: int) -> QuerySettings:
+def side_settings(prefix: str, default: QuerySettings, shortlist: int, *, by_hand: bool = False) -> QuerySettings:
     """Render all settings of one side of a comparison, and return them.
 
     Args:
         prefix: Prefix of the query parameters of this side.
         default: Initial settings, which are not written to the URL.
         shortlist: Size of the shortlist.
+        by_hand: Whether patches dropped by hand replace the model's choice in these settings, until they are reset.
     """
     max_k = max_neighbors(shortlist)
     for name, low, high in (("gamma", *GAMMA[:2]), ("alpha", *ALPHA[:2]), ("k", 1, max_k)):
         show_warnings(link_checks.check_range(f"{prefix}{name}", low, high))
-    gamma = st.slider("Keep rate γ", *GAMMA[:2], default.prune.keep_rate, GAMMA[2], key=f"{prefix}gamma", bind=_URL)
-    alpha = st.slider("Patch-matching weight α", *ALPHA[:2], default.alpha, ALPHA[2], key=f"{prefix}alpha", bind=_URL)
+    paper = replace(_DEFAULT, variant=default_variant(), neighbors=min(default.neighbors, max_k), shortlist=shortlist)
+    gamma = st.slider(
+        f"Keep rate γ · paper {paper.prune.keep_rate:g}",
+        *GAMMA[:2],
+        default.prune.keep_rate,
+        GAMMA[2],
+        key=f"{prefix}gamma",
+        bind=_URL,
+    )
+    alpha = st.slider(
+        f"Patch-matching weight α · paper {paper.alpha:g}",
+        *ALPHA[:2],
+        default.alpha,
+        ALPHA[2],
+        key=f"{prefix}alpha",
+        bind=_URL,
+    )
     neighbors = max_k
     if max_k > 1:
-        neighbors = st.slider("Neighbours K", 1, max_k, min(default.neighbors, max_k), key=f"{prefix}k", bind=_URL)
-    return replace(
+        label = f"Neighbours K · paper {paper.neighbors}"
+        neighbors = st.slider(label, 1, max_k, paper.neighbors, key=f"{prefix}k", bind=_URL)
+    settings = replace(
         method_settings(prefix).with_keep_rate(round(gamma, 4)),
         alpha=round(alpha, 4),
         neighbors=neighbors,
         shortlist=shortlist,
     )
+
+    def reset() -> None:
+        set_side_widgets(prefix, paper, shortlist)
+        if by_hand:
+            given_patches.forget()
+
+    st.button(
+        _RESET,
+        icon=":material/restart_alt:",
+        key=f"{prefix}reset",
+        on_click=reset,
+        disabled=settings == paper and not (by_hand and given_patches.PARAM in st.query_params),
+    )
+    return settings
 
 
 def max_neighbors(shortlist: int) -> int:
