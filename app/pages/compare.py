@@ -1,18 +1,21 @@
-"""Compare page: the results of two settings for the same query, side by side."""
+"""Compare page: the results of two settings, or of two models, for the same query, side by side."""
 
 from __future__ import annotations
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from app.layout import heading
 
-heading("What changes between two settings?", "One query, two settings. Differences are marked below.")
+heading("What changes between two settings?", "One query, two settings or two models. Differences are marked below.")
 
-from app.messages import show_warnings
+from app.compare import other_weights
+from app.messages import escape_markdown, show_warnings
 from app.sections import comparison
-from app.sections.comparison import SIDES
+from app.sections.comparison import SIDES, Side
 from app.sections.comparison_data import DEFAULT_SIDES, PRESETS, preset_of
 from app.server import search
+from app.server.search import Query
 from app.session import given_patches
 from app.session.figure_basket import Item, add_button
 from app.ui import controls, progress, status
@@ -36,31 +39,72 @@ def choose_neighbor(row: str) -> None:
     st.query_params["neighbor"] = row
 
 
-def both_settings(workspace: Workspace, requested: QuerySettings) -> tuple[QuerySettings, QuerySettings]:
-    """Render the presets and a popover with the settings of each side, and return the settings of A and B.
+def both_sides(
+    workspace: Workspace, requested: QuerySettings
+) -> tuple[dict[str, QuerySettings], str, dict[str, DeltaGenerator]]:
+    """Render the presets and a popover with the settings of each side.
 
     Args:
-        workspace: Workspace of the query.
+        workspace: Workspace of side A.
         requested: Settings in the URL, whose patches dropped by hand belong to side A.
+
+    Returns:
+        The settings by side, the name of the weights of side B if they are others, and where each side is described.
     """
     shortlist = workspace.dataset.shortlist
     presets = st.container()
-    sides = []
+    settings, headlines, weights = {}, {}, ""
     for name, default, column in zip(SIDES, DEFAULT_SIDES, st.columns(2, gap="medium"), strict=True):
+        shared = name == "A"
         with column, st.container(border=True):
-            headline = st.empty()
+            headlines[name] = st.empty()
             with st.popover(f"Edit {name}", icon=":material/tune:"):
-                shared = name == "A"
+                if not shared:
+                    weights = other_weights.choose_weights(workspace)
                 side = controls.side_settings(f"{name.lower()}_", default, shortlist, by_hand=shared)
-            sides.append(controls.with_given_patches(side, requested) if shared else side)
-            headline.markdown(f"**{name}** {comparison.describe_settings(sides[-1])}")
-    st.session_state["preset"] = preset_of(sides[0], sides[1])
+            settings[name] = controls.with_given_patches(side, requested) if shared else side
+    st.session_state["preset"] = preset_of(*settings.values())
     with presets, st.container(horizontal=True, vertical_alignment="bottom"):
         st.pills("Presets", list(PRESETS), key="preset", on_change=choose_preset, args=(shortlist,))
         st.caption("Side A has the settings of Explore and the other pages, side B its own.")
-    if sides[0] == sides[1]:
+    if settings["A"] == settings["B"] and not weights:
         st.info("Both sides have the same settings. Choose a preset, or edit a side.", icon=":material/compare:")
-    return sides[0], sides[1]
+    return settings, weights, headlines
+
+
+def search_sides(
+    workspace: Workspace,
+    other: Workspace | None,
+    query: Query,
+    settings: dict[str, QuerySettings],
+    names: dict[str, str],
+) -> dict[str, Side]:
+    """Search on both sides.
+
+    Args:
+        workspace: Workspace of side A.
+        other: Workspace of side B if it has other weights; otherwise None.
+        query: Query at the input size of side A.
+        settings: Settings by side.
+        names: Names of the weights by side; empty if both have the same.
+    """
+    sides = {}
+    for name, each in settings.items():
+        own, image = workspace, query
+        if other is not None and name == "B":
+            own, image = other, other_weights.query_of_other(other, query)
+        sides[name] = Side(own, image, search.search(own, image, each).trace, names[name])
+    return sides
+
+
+def add_buttons(query: Query, settings: dict[str, QuerySettings], gallery: str, other: Workspace | None) -> None:
+    """Render buttons that add a side to the figure. Figures have the weights of side A."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        for name, each in settings.items():
+            if name == "A" or other is None:
+                add_button(Item(query.name), each, what=name, key=name, gallery=gallery)
+        if other is not None:
+            st.caption("Figures have the weights of side A. To draw side B, choose its weights on the Data page.")
 
 
 def page() -> None:
@@ -71,20 +115,28 @@ def page() -> None:
         alt = identity_label(records[query.name]) if query.name in records else query.name
         st.image(query.image, width=150, alt=f"query, {alt}")
     view, problems = view_from_url(workspace, "neighbor", given_patches.PARAM)
-    settings = both_settings(workspace, view.settings)
-    status.status_line(workspace, *settings)
+    settings, weights, headlines = both_sides(workspace, view.settings)
+    other = other_weights.open_other(workspace, weights) if weights else None
+    names = other_weights.weights_names(workspace, weights) if weights else {"A": "", "B": ""}
+    for name, headline in headlines.items():
+        text = comparison.describe_settings(settings[name])
+        of_weights = f" · weights {escape_markdown(names[name])}" if weights else ""
+        headline.markdown(f"**{name}** {text}{of_weights}")
+    status.status_line(workspace, *settings.values(), other=other)
+    if weights and other is None:
+        return
     progress.protocol_caption(workspace.dataset)
-    traces = {side: search.search(workspace, query, each).trace for side, each in zip(SIDES, settings, strict=True)}
+    sides = search_sides(workspace, other, query, settings, names)
+    traces = {name: side.trace for name, side in sides.items()}
     rule = MatchRule(workspace.retriever.memory.records, query.subject, workspace.dataset.excludes_own_camera)
     show_warnings((*missing, *problems))
-    comparison.masks(workspace, query, traces)
-    chosen = comparison.hits(workspace, query, traces, view.neighbor, choose_neighbor)
+    comparison.masks(sides)
+    notes = [f"B: {note}" for note in other.notes] if other else []
+    chosen = comparison.hits(workspace, query, traces, view.neighbor, choose_neighbor, notes=notes)
     gallery = workspace.retriever.memory.records[chosen].path.as_posix() if chosen is not None else ""
     if is_dataset_query(query):
-        with st.container(horizontal=True):
-            for side, each in zip(SIDES, settings, strict=True):
-                add_button(Item(query.name), each, what=side, key=side, gallery=gallery)
-    comparison.parts(workspace, traces, rule, chosen)
+        add_buttons(query, settings, gallery, other)
+    comparison.parts((sides["A"].config, sides["B"].config), traces, rule, chosen)
     comparison.shares(traces, rule)
 
 

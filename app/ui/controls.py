@@ -17,7 +17,6 @@ from app.components.live_sliders import Slider, live_sliders
 from app.components.paint_ack import paint_ack
 from app.messages import show_warnings
 from app.session import given_patches, link_checks, pending_release
-from app.session.display import PRUNED, pruned_style
 from app.session.view import ALPHA, EPSILON, GAMMA, NEIGHBORS, plain_name, write_slider_params
 from app.session.workspace_choice import default_variant
 from fpc_core.config import (
@@ -29,7 +28,6 @@ from fpc_core.config import (
     TransportSettings,
     Variant,
 )
-from fpc_core.explain.overlay import PrunedStyle
 
 _DEFAULT = QuerySettings()
 _RESET = "Reset to the paper's values"
@@ -169,7 +167,7 @@ def side_settings(prefix: str, default: QuerySettings, shortlist: int, *, by_han
     )
     neighbors = max_k
     if max_k > 1:
-        label = f"Neighbours K · paper {paper.neighbors}"
+        label = f"Neighbours K · paper {default.neighbors}"
         neighbors = st.slider(label, 1, max_k, paper.neighbors, key=f"{prefix}k", bind=_URL)
     settings = replace(
         method_settings(prefix).with_keep_rate(round(gamma, 4)),
@@ -265,42 +263,6 @@ def method_settings(prefix: str = "", default: QuerySettings | None = None) -> Q
         prune=PruneSettings(strategy=strategy),
         transport=TransportSettings(solver=solver, epsilon=round(epsilon, 4)),
         variant=variant,
-    )
-
-
-def junk_switch(uses_cameras: bool) -> bool:
-    """Render the switch that shows junk images, and return its value.
-
-    Without usable cameras there are no junk images, so the switch is not rendered and the value is False.
-    """
-    show_warnings(link_checks.check_switch("junk"))
-    return uses_cameras and st.toggle(
-        "Show same-camera images",
-        key="junk",
-        bind=_URL,
-        help='Images of the same person from the query\'s camera ("junk" in re-identification). They are excluded '
-        "from scoring.",
-    )
-
-
-def pruned_style_choice() -> None:
-    """Render the choice of how dropped patches are marked on all pages; `pruned_style` returns its value.
-
-    The widget is not bound to the URL, because Streamlit would remove the parameter on pages without the widget.
-    """
-    key = "pruned-style"
-    st.session_state[key] = pruned_style()
-
-    def changed() -> None:
-        st.query_params[PRUNED] = st.session_state[key].value
-
-    st.segmented_control(
-        "Dropped patches",
-        list(PrunedStyle),
-        required=True,
-        key=key,
-        on_change=changed,
-        help="How dropped patches are marked on all pages and in new figures.",
     )
 
 
