@@ -39,12 +39,12 @@ KINDS = {
     FigureKind.RANKED_LIST: "Ranked lists",
     FigureKind.TRANSPORT: "Transport plan",
     FigureKind.ALPHA_LINES: "Distance D versus α",
-    FigureKind.SCORE_CURVES: "Scores versus α and K (Fig. 4)",
-    FigureKind.TRADE_OFF: "Scores versus FLOPs (Table 3)",
-    FigureKind.SWEEP_MAP: "Sweep heat map",
     FigureKind.MARGIN: "Margin between two hits",
     FigureKind.QUERY_MAPS: "Heat maps of the query",
     FigureKind.PATCH_LIFELINE: "Lifeline of a patch",
+    FigureKind.SCORE_CURVES: "Scores versus α and K (Fig. 4)",
+    FigureKind.TRADE_OFF: "Scores versus FLOPs (Table 3)",
+    FigureKind.SWEEP_MAP: "Sweep heat map",
 }
 SIDES = {"cvpr-column": "CVPR column", "cvpr-page": "CVPR page", "ieee-column": "IEEE column", "ieee-page": "IEEE page"}
 _STYLE, _QUERIES = "figure-style", "queries"
