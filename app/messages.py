@@ -15,7 +15,7 @@ from fpc_core.workspace import Places, cache_folder
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:&])")
 _TOASTS = "pending-toasts"
-_BUILD_MEMORY = "python -m fpc_core memory build"
+BUILD_MEMORY = "python -m fpc_core memory build"
 
 
 def escape_markdown(text: str, limit: int = 160) -> str:
@@ -104,7 +104,7 @@ def render_setup_error_page(
     st.table({"what": list(paths), "where": [escape_markdown(path) for path in paths.values()]})
     st.markdown("If only the gallery memory is missing or out of date, build it again:")
     st.code(
-        f"{_BUILD_MEMORY} --data {shlex.quote(paths['data'])} --weights {shlex.quote(paths['weights'])} "
+        f"{BUILD_MEMORY} --data {shlex.quote(paths['data'])} --weights {shlex.quote(paths['weights'])} "
         f"--memory {shlex.quote(paths['memory'])}{options}",
         language=None,
     )

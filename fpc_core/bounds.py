@@ -57,7 +57,14 @@ class Range:
 
 
 def bounded(
-    default: float, low: float, high: float, *, above: bool = False, below: bool = False, label: str = ""
+    default: float,
+    low: float,
+    high: float,
+    *,
+    above: bool = False,
+    below: bool = False,
+    label: str = "",
+    omitted: bool = False,
 ) -> Any:
     """Declare a numeric field of a frozen dataclass with its range; it accepts only integers if `default` is an int.
 
@@ -68,9 +75,10 @@ def bounded(
         above: Whether `low` itself is excluded.
         below: Whether `high` itself is excluded.
         label: Name of the field in messages; its own name if empty.
+        omitted: Whether recipes leave out the default, so that they equal those of releases without the field.
     """
     allowed = Range(low, high, isinstance(default, int), above, below, label)
-    return field(default=default, metadata={_RANGE: allowed})
+    return field(default=default, metadata={_RANGE: allowed} | (OMITTED if omitted else {}))
 
 
 def limited(max_items: int, min_items: int = 0, **options: Any) -> Any:

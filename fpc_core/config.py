@@ -365,6 +365,10 @@ class MapSettings:
         if self.index is not None and self.index not in rows:
             raise ValueError(f"index must be a whole number in {rows} or none, got {format_value(self.index)}")
 
+    def of_encoder(self, row: int) -> MapSettings:
+        """Return settings with the same method for the encoder's map of the similarity to a gallery row."""
+        return MapSettings(self.method, index=row, relative=self.relative)
+
     @property
     def explains_gallery_image(self) -> bool:
         """Whether the map explains the similarity to one given gallery image."""

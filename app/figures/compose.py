@@ -11,7 +11,7 @@ import streamlit as st
 from app.messages import escape_markdown, show_warnings
 from app.session.display import pruned_style
 from app.session.figure_basket import Basket, Item, update_basket
-from app.session.view import ALPHA, GAMMA, NEIGHBORS
+from app.session.view import ALPHA, GAMMA, NEIGHBORS, keep_rates
 from app.ui import controls, heatmap_controls
 from fpc_core.config import ALPHAS, KEEP_RATES, MapSettings, QuerySettings
 from fpc_core.explain.overlay import PrunedStyle
@@ -20,6 +20,7 @@ from fpc_core.figures.recipe import (
     MAX_LETTERS,
     MAX_QUERIES,
     OF_ALL_QUERIES,
+    OF_HEAT_MAPS,
     OF_MODEL,
     OF_ONE_QUERY,
     WIDTHS,
@@ -38,6 +39,9 @@ KINDS = {
     FigureKind.RANKED_LIST: "Ranked lists",
     FigureKind.TRANSPORT: "Transport plan",
     FigureKind.ALPHA_LINES: "Distance D versus α",
+    FigureKind.MARGIN: "Margin between two hits",
+    FigureKind.QUERY_MAPS: "Heat maps of the query",
+    FigureKind.PATCH_LIFELINE: "Lifeline of a patch",
     FigureKind.SCORE_CURVES: "Scores versus α and K (Fig. 4)",
     FigureKind.TRADE_OFF: "Scores versus FLOPs (Table 3)",
     FigureKind.SWEEP_MAP: "Sweep heat map",
@@ -209,13 +213,29 @@ def _of_kind(kind: FigureKind, workspace: Workspace, collected: Basket, first: I
         return {"hits": st.slider("Ranks", 1, 20, 5, key="hits")}
     if kind is FigureKind.TRANSPORT:
         return {"flows": st.slider("Flows, heaviest first", 10, 500, 80, 10, key="flows"), "gallery": gallery}
-    if kind is FigureKind.DECODER_MAPS:
+    if kind is FigureKind.MARGIN:
+        return {"gallery": gallery, "rival": collected.rival if gallery else ""}
+    if kind is FigureKind.PATCH_LIFELINE:
+        return {"patch": _patch(workspace, collected), "keep_rates": keep_rates()}
+    if kind in OF_HEAT_MAPS:
         records = workspace.retriever.memory.records
         row = next((row for row, each in enumerate(records) if each.path.as_posix() == gallery), None)
         show_warnings(heatmap_controls.check_map_params(PREFIX, workspace.weights.knows_identities))
         maps = heatmap_controls.map_settings(PREFIX, row, workspace.weights.knows_identities, collected.maps)
-        return _maps(maps) | {"gallery": gallery if maps.explains_gallery_image else ""}
+        selected = gallery if kind is FigureKind.QUERY_MAPS else ""
+        return _maps(maps) | {"gallery": gallery if maps.explains_gallery_image else "", "selected": selected}
     return {}
+
+
+def _patch(workspace: Workspace, collected: Basket) -> int:
+    """Render the choice of a patch, initially the pinned one or that in the middle, and return its grid position."""
+    rows, columns = workspace.retriever.model.config.grid
+    pinned = collected.patch if collected.patch is not None and collected.patch < rows * columns else None
+    row, column = divmod((rows // 2) * columns + columns // 2 if pinned is None else pinned, columns)
+    with st.container(horizontal=True):
+        row = st.number_input(f"Row of the patch, 1 to {rows}", 1, rows, row + 1, key=f"patch-row-{pinned}")
+        column = st.number_input(f"Column, 1 to {columns}", 1, columns, column + 1, key=f"patch-column-{pinned}")
+    return (int(row) - 1) * columns + int(column) - 1
 
 
 def _maps(maps: MapSettings) -> dict[str, Any]:

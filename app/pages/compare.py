@@ -1,23 +1,25 @@
-"""Compare page: the results of two settings for the same query, side by side."""
+"""Compare page: the results of two settings, or of two models, for the same query, side by side."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from app.layout import heading
 
-heading("What changes between two settings?", "One query, two settings. Differences are marked below.")
+heading("What changes between two settings?", "One query, two settings or two models. Differences are marked below.")
 
-from app.messages import show_warnings
+from app.compare import other_weights
+from app.messages import escape_markdown, show_warnings
 from app.sections import comparison
-from app.sections.comparison import SIDES
-from app.sections.comparison_data import PRESETS, preset_of
+from app.sections.comparison import SIDES, Side
+from app.sections.comparison_data import DEFAULT_SIDES, PRESETS, preset_of
 from app.server import search
+from app.server.search import Query
+from app.session import given_patches
 from app.session.figure_basket import Item, add_button
-from app.session.shared_view import shared_settings
-from app.session.view import read_view
 from app.ui import controls, progress, status
 from app.ui.gallery_choice import workspace_to_search
 from app.ui.page_frame import load_workspace_or_stop, run_page
@@ -25,9 +27,7 @@ from app.ui.query_picker import has_recipe, pick_query, view_from_url
 from fpc_core.config import QuerySettings
 from fpc_core.data.match_rule import MatchRule
 from fpc_core.explain.cards import identity_label
-from fpc_core.workspace import Workspace
-
-DEFAULT = PRESETS["γ 1.0 | 0.8"]
+from fpc_core.workspace import PersonalWorkspace, Workspace
 
 
 def choose_preset(shortlist: int) -> None:
@@ -35,50 +35,94 @@ def choose_preset(shortlist: int) -> None:
     if chosen in PRESETS:
         for name, settings in zip(SIDES, PRESETS[chosen], strict=True):
             controls.set_side_widgets(f"{name.lower()}_", settings, shortlist)
-
-
-def use_shared_settings(workspace: Workspace) -> None:
-    """Set side A to the settings that the other pages share."""
-    view, _ = read_view(shared_settings(), workspace.retriever.model.config.patches)
-    controls.set_side_widgets("a_", view.settings, workspace.dataset.shortlist)
+        given_patches.forget()
 
 
 def choose_neighbor(row: str) -> None:
     st.query_params["neighbor"] = row
 
 
-def both_settings(workspace: Workspace, largest: int) -> tuple[QuerySettings, QuerySettings]:
-    """Render the presets and a popover with the settings of each side, and return the settings of A and B.
+def both_sides(
+    workspace: Workspace, shortlist: int, requested: QuerySettings, largest: int
+) -> tuple[dict[str, QuerySettings], str, dict[str, DeltaGenerator]]:
+    """Render the presets and a popover with the settings of each side.
 
     Args:
-        workspace: Workspace of the dataset, whose gallery limits the sliders.
+        workspace: Workspace of side A.
+        shortlist: Shortlist size of the dataset, which limits the sliders.
+        requested: Settings in the URL, whose patches dropped by hand belong to side A.
         largest: Size of the shortlist, which is smaller for a small own gallery.
+
+    Returns:
+        The settings by side, the name of the weights of side B if they are others, and where each side is described.
     """
-    shortlist = workspace.dataset.shortlist
     presets = st.container()
-    sides = []
-    for name, default, column in zip(SIDES, DEFAULT, st.columns(2, gap="medium"), strict=True):
+    settings, headlines, weights = {}, {}, ""
+    for name, default, column in zip(SIDES, DEFAULT_SIDES, st.columns(2, gap="medium"), strict=True):
+        shared = name == "A"
         with column, st.container(border=True):
-            headline = st.empty()
+            headlines[name] = st.empty()
             with st.popover(f"Edit {name}", icon=":material/tune:"):
-                sides.append(controls.side_settings(f"{name.lower()}_", default, shortlist))
-            headline.markdown(f"**{name}** {comparison.describe_settings(limited(sides[-1], largest))}")
-    st.session_state["preset"] = preset_of(sides[0], sides[1])
+                if not shared:
+                    weights = choose_weights(workspace)
+                side = controls.side_settings(f"{name.lower()}_", default, shortlist, by_hand=shared)
+            settings[name] = limited(controls.with_given_patches(side, requested) if shared else side, largest)
+    st.session_state["preset"] = preset_of(*settings.values())
     with presets, st.container(horizontal=True, vertical_alignment="bottom"):
         st.pills("Presets", list(PRESETS), key="preset", on_change=choose_preset, args=(shortlist,))
-        st.button(
-            "Use Explore's settings in A",
-            on_click=use_shared_settings,
-            args=(workspace,),
-            help="Keep rate, α, K, variant and drop strategy that you chose on Explore, Learn or the Lab.",
-        )
-    return limited(sides[0], largest), limited(sides[1], largest)
+        st.caption("Side A has the settings of Explore and the other pages, side B its own.")
+    if settings["A"] == settings["B"] and not weights:
+        st.info("Both sides have the same settings. Choose a preset, or edit a side.", icon=":material/compare:")
+    return settings, weights, headlines
+
+
+def choose_weights(workspace: Workspace) -> str:
+    """Render the choice of the weights of side B, and return their name, or an empty string for those of side A."""
+    if isinstance(workspace, PersonalWorkspace):
+        st.caption("Your own gallery is searched with the same weights on both sides.")
+        return ""
+    return other_weights.choose_weights(workspace)
 
 
 def limited(settings: QuerySettings, largest: int) -> QuerySettings:
     """Return settings whose shortlist and K are at most `largest`."""
     size = min(settings.shortlist, largest)
     return replace(settings, shortlist=size, neighbors=min(settings.neighbors, size))
+
+
+def search_sides(
+    workspace: Workspace,
+    other: Workspace | None,
+    query: Query,
+    settings: dict[str, QuerySettings],
+    names: dict[str, str],
+) -> dict[str, Side]:
+    """Search on both sides.
+
+    Args:
+        workspace: Workspace of side A.
+        other: Workspace of side B if it has other weights; otherwise None.
+        query: Query at the input size of side A.
+        settings: Settings by side.
+        names: Names of the weights by side; empty if both have the same.
+    """
+    sides = {}
+    for name, each in settings.items():
+        own, image = workspace, query
+        if other is not None and name == "B":
+            own, image = other, other_weights.query_of_other(other, query)
+        sides[name] = Side(own, image, search.search(own, image, each).trace, names[name])
+    return sides
+
+
+def add_buttons(query: Query, settings: dict[str, QuerySettings], gallery: str, other: Workspace | None) -> None:
+    """Render buttons that add a side to the figure. Figures have the weights of side A."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        for name, each in settings.items():
+            if name == "A" or other is None:
+                add_button(Item(query.name), each, what=name, key=name, gallery=gallery)
+        if other is not None:
+            st.caption("Figures have the weights of side A. To draw side B, choose its weights on the Data page.")
 
 
 def page() -> None:
@@ -89,21 +133,30 @@ def page() -> None:
         query, missing = pick_query(workspace, st.query_params.get("c_query", ""), "c_query")
         alt = identity_label(records[query.name]) if query.name in records else query.name
         st.image(query.image, width=150, alt=f"query, {alt}")
-    settings = both_settings(of_dataset, workspace.shortlist_for(query.subject.path))
-    status.status_line(workspace, *settings)
+    view, problems = view_from_url(workspace, "neighbor", given_patches.PARAM)
+    largest = workspace.shortlist_for(query.subject.path)
+    settings, weights, headlines = both_sides(workspace, of_dataset.dataset.shortlist, view.settings, largest)
+    other = other_weights.open_other(workspace, weights) if weights else None
+    names = other_weights.weights_names(workspace, weights) if weights else {"A": "", "B": ""}
+    for name, headline in headlines.items():
+        text = comparison.describe_settings(settings[name])
+        of_weights = f" · weights {escape_markdown(names[name])}" if weights else ""
+        headline.markdown(f"**{name}** {text}{of_weights}")
+    status.status_line(workspace, *settings.values(), other=other)
+    if weights and other is None:
+        return
     progress.protocol_caption(workspace.dataset)
-    traces = {side: search.search(workspace, query, each).trace for side, each in zip(SIDES, settings, strict=True)}
+    sides = search_sides(workspace, other, query, settings, names)
+    traces = {name: side.trace for name, side in sides.items()}
     rule = MatchRule(workspace.retriever.memory.records, query.subject, workspace.dataset.excludes_own_camera)
-    view, problems = view_from_url(workspace, "neighbor")
     show_warnings((*gallery_problems, *missing, *problems))
-    comparison.masks(workspace, query, traces)
-    chosen = comparison.hits(workspace, query, traces, view.neighbor, choose_neighbor)
+    comparison.masks(sides)
+    notes = [f"B: {note}" for note in other.notes] if other else []
+    chosen = comparison.hits(workspace, query, traces, view.neighbor, choose_neighbor, notes=notes)
     gallery = workspace.retriever.memory.records[chosen].path.as_posix() if chosen is not None else ""
     if has_recipe(workspace, query):
-        with st.container(horizontal=True):
-            for side, each in zip(SIDES, settings, strict=True):
-                add_button(Item(query.name), each, what=side, key=side, gallery=gallery)
-    comparison.parts(workspace, traces, rule, chosen)
+        add_buttons(query, settings, gallery, other)
+    comparison.parts((sides["A"].config, sides["B"].config), traces, rule, chosen)
     comparison.shares(traces, rule)
 
 

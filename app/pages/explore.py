@@ -32,7 +32,7 @@ from app.session import given_patches, link_checks, pending_release
 from app.session.display import PRUNED
 from app.session.uploads import stored_uploads
 from app.session.view import write_slider_params
-from app.ui import controls, heatmap_controls, status
+from app.ui import controls, display_controls, heatmap_controls, status
 from app.ui.gallery_choice import workspace_to_search
 from app.ui.page_frame import load_workspace_or_stop, report_errors, run_page
 from app.ui.page_shortcuts import explore_shortcuts
@@ -139,12 +139,12 @@ def page() -> None:
         status.render_examples(workspace, query.name, choose_query)
         identity = filter_by_person(workspace, query.name)
         settings = controls.query_settings(view.settings, workspace.shortlist_for(query.subject.path), HITS, sliders)
-        show_junk = controls.junk_switch(workspace.dataset.excludes_own_camera)
+        show_junk = display_controls.junk_switch(workspace.dataset.excludes_own_camera)
         with st.container(key="help", horizontal=True):
             tour(TOUR)
             with st.popover("Legend", type="tertiary", key="legend"):
                 ranking.render_legend()
-                controls.pruned_style_choice()
+                display_controls.pruned_style_choice()
             save = st.popover("Save", type="tertiary")
             timings = st.popover("Timing", type="tertiary")
     with header:

@@ -61,7 +61,8 @@ def render_results(workspace: Workspace, query: Query, settings: QuerySettings) 
         by_hand.render_comparison(workspace, occluded, settings, chosen, truth=False)
     st.header("Patch matching (optimal transport)", anchor="transport")
     transport.transport(workspace, occluded, search_results[OCCLUDED], chosen, view.pin, choose_pin)
-    comparison.parts(workspace, traces, rule, chosen)
+    config = workspace.retriever.model.config
+    comparison.parts((config, config), traces, rule, chosen)
     comparison.shares(traces, rule)
     if identity is None:
         st.caption("The occlusion curves and the sensitivity map need a query whose person is known.")
@@ -89,7 +90,7 @@ def page() -> None:
             workspace, st.query_params.get(f"{PREFIX}query", ""), f"{PREFIX}query", searches_own=False
         )
         settings = controls.side_settings(
-            PREFIX, QuerySettings(neighbors=workspace.dataset.neighbors), workspace.dataset.shortlist
+            PREFIX, QuerySettings(neighbors=workspace.dataset.neighbors), workspace.dataset.shortlist, by_hand=True
         )
         editor.open_recipe(workspace)
     view, problems = view_from_url(workspace, given_patches.PARAM)

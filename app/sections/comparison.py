@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -18,6 +19,7 @@ from app.sections.comparison_data import (
     neighbor_share,
     neighbor_values,
     query_values,
+    why_not_comparable,
 )
 from app.server import resources
 from app.server.search import Query
@@ -25,7 +27,7 @@ from app.session.display import pruned_style
 from app.session.view import plain_name
 from app.ui import charts
 from fpc_core.colours import BLUE, ORANGE
-from fpc_core.config import QuerySettings, Solver
+from fpc_core.config import DropStrategy, ModelConfig, QuerySettings, Solver
 from fpc_core.data.browser_encoding import data_uri
 from fpc_core.data.match_rule import MatchRule
 from fpc_core.explain.cards import Card, Strip, distances_of, identity_label, ranked_strip
@@ -44,40 +46,75 @@ COLOURS = {"A": BLUE, "B": ORANGE}
 SHOWN = 10  # Number of hits per strip.
 
 
-def describe_settings(settings: QuerySettings) -> str:
-    """Return query settings as one line of text."""
+@dataclass(frozen=True, eq=False)
+class Side:
+    """One side of a comparison.
+
+    Attributes:
+        workspace: Workspace that was searched.
+        query: Query image at the input size of its model.
+        trace: Results of the search.
+        weights: Name of the weights, if the other side has other weights; otherwise empty.
+    """
+
+    workspace: Workspace
+    query: Query
+    trace: QueryTrace
+    weights: str = ""
+
+    @property
+    def config(self) -> ModelConfig:
+        """Configuration of the model."""
+        return self.workspace.retriever.model.config
+
+
+def describe_settings(settings: QuerySettings, weights: str = "") -> str:
+    """Return query settings, and the name of the weights if there is one, as one line of text."""
     solver = settings.transport.solver
+    by_hand = settings.prune.strategy is DropStrategy.GIVEN
     parts = [
-        f"γ {settings.prune.keep_rate:g}",
+        "pruned by hand" if by_hand else f"γ {settings.prune.keep_rate:g}",
         f"α {settings.alpha:g}",
         f"K {settings.neighbors}",
         plain_name(settings.variant),
-        plain_name(settings.prune.strategy),
+        *([] if by_hand else [plain_name(settings.prune.strategy)]),
         solver.value if solver is Solver.EXACT else f"{solver.value} ε {settings.transport.epsilon:g}",
+        *([f"weights {weights}"] if weights else []),
     ]
     return " · ".join(parts)
 
 
-def masks(workspace: Workspace, query: Query, traces: dict[str, QueryTrace]) -> None:
-    st.header("Patches kept on one side only")
-    config = workspace.retriever.model.config
-    images, strips = {"input": data_uri(query.image)}, []
+def masks(sides: dict[str, Side]) -> None:
+    """Render the patches that each side keeps, with differences marked if both models have the same patches."""
+    one, two = sides.values()
+    reason = why_not_comparable((one.config, two.config), (one.trace.encoding, two.trace.encoding))
+    st.header("Patches kept" if reason else "Patches kept on one side only")
+    images, strips = {}, []
     for name, other in (SIDES, SIDES[::-1]):
-        strip_cards = [Card("input", "input", "Input", (f"{config.patches} patches",), alt="the query image")]
-        for stage in kept_patches(traces[name].encoding, traces[other].encoding):
+        side, encoding, config = sides[name], sides[name].trace.encoding, sides[name].config
+        images[f"input-{name}"] = data_uri(side.query.image)
+        count = f"{config.patches} patches"
+        strip_cards = [Card("input", f"input-{name}", "Input", (count,), alt="the query image")]
+        for stage in kept_patches(encoding, None if reason else sides[other].trace.encoding):
             key = f"{name}{stage.block}"
-            image = stripes(query.image, stage.kept, stage.only, config, COLOURS[name], name == "B", pruned_style())
+            image = stripes(
+                side.query.image, stage.kept, stage.only, config, COLOURS[name], name == "B", pruned_style()
+            )
             images[key] = data_uri(image, lossless=True)
             kept, unique = int(stage.kept.sum()), int(stage.only.sum())
-            alt = f"side {name} after layer {stage.block}: {kept} patches kept, {unique} of them only here"
-            strip_cards.append(
-                Card(key, key, f"After layer {stage.block}", (f"{kept} kept", f"{unique} kept only in {name}"), alt=alt)
-            )
-        strips.append(Strip(f"masks-{name}", name, tuple(strip_cards), describe_settings(traces[name].settings)))
+            lines = (f"{kept} kept",) if reason else (f"{kept} kept", f"{unique} kept only in {name}")
+            alt = f"side {name} after layer {stage.block}: {kept} patches kept"
+            alt += "" if reason else f", {unique} of them only here"
+            strip_cards.append(Card(key, key, f"After layer {stage.block}", lines, alt=alt))
+        note = describe_settings(side.trace.settings, side.weights)
+        strips.append(Strip(f"masks-{name}", name, tuple(strip_cards), note))
     for strip, column in zip(strips, st.columns(2, gap="medium"), strict=True):
         with column:
             cards([strip], images, key=strip.id, width="128px")
-    st.caption("Coloured stripes: kept only here · marked as on Explore: dropped here")
+    if reason:
+        st.info(reason, icon=":material/grid_off:")
+    else:
+        st.caption("Coloured stripes: kept only here · marked as on Explore: dropped here")
 
 
 def hits(
@@ -88,6 +125,7 @@ def hits(
     on_pick: Callable[[str], None],
     rankings: Sequence[str] = tuple(RANKINGS),
     with_other_rank: Sequence[str] = SIDES,
+    notes: Sequence[str] = (),
 ) -> int | None:
     """Render the rankings of both sides below each other, and return the gallery row of the selected hit.
 
@@ -99,8 +137,11 @@ def hits(
         on_pick: Callback that receives the gallery row of a clicked card.
         rankings: Keys of `RANKINGS` to show, including "by_distance".
         with_other_rank: Names of the sides whose cards show the rank on the other side where it differs.
+        notes: Sentences on parts of a model that are copied or untrained.
     """
     st.header("How do the results differ?")
+    for note in notes:
+        st.caption(f":material/warning: {escape_markdown(note, 600)}")
     records, both = workspace.retriever.memory.records, tuple(traces)
     common: dict[str, Any] = {
         "records": records,
@@ -154,13 +195,22 @@ def _table(rows: list[ComparedValue], traces: dict[str, QueryTrace]) -> None:
     st.table(pd.DataFrame([value.row(*traces) for value in rows]).set_index(""))
 
 
-def parts(workspace: Workspace, traces: dict[str, QueryTrace], rule: MatchRule, chosen: int | None) -> None:
-    """Render tables and charts that compare the values of the query and of the selected hit."""
+def parts(
+    configs: tuple[ModelConfig, ModelConfig], traces: dict[str, QueryTrace], rule: MatchRule, chosen: int | None
+) -> None:
+    """Render tables and charts that compare the values of the query and of the selected hit.
+
+    Args:
+        configs: Configurations of the models of both sides.
+        traces: Traces of both sides, by name.
+        rule: Which gallery images are matches.
+        chosen: Gallery row of the selected hit, or None.
+    """
     one, other = traces.values()
     left, right = st.columns(2, gap="large")
     with left:
         st.header("Changes in numbers")
-        _table(query_values(one, other, rule, workspace.retriever.model.config), traces)
+        _table(query_values(one, other, rule, configs), traces)
         figure = charts.attention_figure([(name, trace.consolidation) for name, trace in traces.items()])
         st.plotly_chart(figure, config={"displayModeBar": False}, key="attention", alt="Attention shares of both sides")
     with right:

@@ -26,6 +26,8 @@ PRESETS = {
     "K 5 | 10": (replace(_DEFAULT, neighbors=5), _DEFAULT),
 }
 """Settings of side A and side B, by the name of the preset."""
+DEFAULT_SIDES = PRESETS["γ 1.0 | 0.8"]
+"""Settings that a link means where it does not set a side; `shared_view` knows the keep rate of side A."""
 
 
 def preset_of(one: QuerySettings, other: QuerySettings) -> str | None:
@@ -51,19 +53,39 @@ class KeptPatches:
     only: np.ndarray
 
 
-def kept_patches(here: Encoding, there: Encoding) -> tuple[KeptPatches, ...]:
+def kept_patches(here: Encoding, there: Encoding | None) -> tuple[KeptPatches, ...]:
     """Return the patches that side `here` keeps after each dropping block.
 
-    Raises:
-        ValueError: The two sides prune in different blocks.
+    Args:
+        here: Encoding of this side.
+        there: Encoding of the other side; None if its patches cannot be compared with those of this side.
     """
-    blocks = [stage.block for stage in here.stages]
-    if blocks != [stage.block for stage in there.stages]:
-        raise ValueError("these settings prune in different layers, so their masks cannot be compared")
+    kept = survivors(here)
+    others = kept if there is None else survivors(there)
     return tuple(
-        KeptPatches(block, kept, kept & ~other)
-        for block, kept, other in zip(blocks, survivors(here), survivors(there), strict=True)
+        KeptPatches(stage.block, mask, mask & ~other)
+        for stage, mask, other in zip(here.stages, kept, others, strict=True)
     )
+
+
+def why_not_comparable(configs: tuple[ModelConfig, ModelConfig], encodings: tuple[Encoding, Encoding]) -> str:
+    """Return a sentence on why the masks of two sides cannot be compared patch by patch, or an empty string.
+
+    Args:
+        configs: Configurations of the models of both sides.
+        encodings: Encodings of the query on both sides.
+    """
+    one, other = ((config.image_size, config.patch_size, config.stride) for config in configs)
+    if one != other:
+        grids = [
+            f"{rows} × {columns} patches of {size} pixels at stride {stride}"
+            for (rows, columns), size, stride in ((config.grid, config.patch_size, config.stride) for config in configs)
+        ]
+        return f"The two models have different patch grids ({grids[0]}, {grids[1]}), so differences are not marked."
+    layers = [[stage.block for stage in encoding.stages] for encoding in encodings]
+    if layers[0] != layers[1]:
+        return "The two sides drop patches in different layers, so differences are not marked."
+    return ""
 
 
 def mark_differences(here: Strip, there: Strip) -> Strip:
@@ -115,15 +137,27 @@ def average_precision(rule: MatchRule, ranking: Ranking) -> float | None:
     return evaluate(distance, [rule.subject.identity], identities, query_camera, cameras, own_rows=own_rows).mean_ap
 
 
-def query_values(one: QueryTrace, other: QueryTrace, rule: MatchRule, config: ModelConfig) -> list[ComparedValue]:
-    """Return all values of a query for both sides."""
+def query_values(
+    one: QueryTrace, other: QueryTrace, rule: MatchRule, configs: tuple[ModelConfig, ModelConfig]
+) -> list[ComparedValue]:
+    """Return all values of a query for both sides.
+
+    Args:
+        one: Trace of the first side.
+        other: Trace of the second side.
+        rule: Which gallery images are matches.
+        configs: Configurations of the models of both sides.
+    """
+    one_flops, other_flops = (
+        _giga_flops(config, trace.settings.prune) for config, trace in zip(configs, (one, other), strict=True)
+    )
 
     def both(name: str, value: Callable[[QueryTrace], float | None], text: Callable[[float], str]) -> ComparedValue:
         return ComparedValue(name, value(one), value(other), text)
 
     return [
         both("patches kept", lambda trace: trace.encoding.positions.shape[1], _whole),
-        both("FLOPs (G)", lambda trace: _giga_flops(config, trace.settings.prune), "{:.2f}".format),
+        ComparedValue("FLOPs (G)", one_flops, other_flops, "{:.2f}".format),
         both("rank of the first correct match by cosine", lambda trace: rule.first_match(trace.by_cosine), _whole),
         both("rank by D", lambda trace: rule.first_match(trace.by_distance), _whole),
         both("rank after consolidation", lambda trace: rule.first_match(trace.final), _whole),

@@ -72,7 +72,7 @@ def render_query_maps(workspace: Workspace, query: Query, result: SearchResult, 
     if chosen is not None:
         with encoder:
             st.markdown("**Which patches make the query similar to the selected image?**")
-            encoder_maps = prefetch.encoder_map_settings(maps.settings, chosen)
+            encoder_maps = maps.settings.of_encoder(chosen)
             label = colorbar_label(encoder_maps, f"1 − D_cos to {identity_label(records[chosen])}")
             lines = ("from the encoder's", "last layer")
             card = Card("encoder", "query", "Query", lines, alt="the query, as the encoder sees it")
@@ -90,6 +90,7 @@ def render_query_maps(workspace: Workspace, query: Query, result: SearchResult, 
             card = Card("own", "query", "Query", (share,), alt=f"the query in the decoder, {share}")
             strip = Strip("own", "", (card,), scale=Scale(colorbar_label(maps.settings, maps.target), "0", ""))
             heat_strip(strip, config, maps.view, "query", key="heat-query", images=images, width="150px")
+    render_save(workspace, query, trace.settings, FigureKind.QUERY_MAPS, chosen=chosen, maps=maps.settings)
     _compute_maps(workspace, query, result, maps.settings, chosen, maps.view)
 
 

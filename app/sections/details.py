@@ -75,9 +75,10 @@ def _match(inputs: DetailsInput, view: View) -> None:
 
 
 def _why(inputs: DetailsInput, view: View) -> None:
-    transport.pairwise_comparison(
-        inputs.workspace, inputs.query, inputs.result, inputs.chosen, view.rival, inputs.show_junk, choose_rival
-    )
+    workspace, query, result, chosen = inputs.workspace, inputs.query, inputs.result, inputs.chosen
+    rival = transport.pairwise_comparison(workspace, query, result, chosen, view.rival, inputs.show_junk, choose_rival)
+    if rival is not None:
+        render_save(workspace, query, result.trace.settings, FigureKind.MARGIN, chosen=chosen, rival=rival)
 
 
 def _decoder(inputs: DetailsInput, _view: View) -> None:
@@ -95,6 +96,11 @@ def _alpha(inputs: DetailsInput, _view: View) -> None:
 
 def _patch(inputs: DetailsInput, view: View) -> None:
     patch_lifeline.render_lifelines(inputs.workspace, inputs.query, inputs.result, view.pin, choose_pin)
+    if view.pin is None or view.pin.side != "q":
+        st.caption("Pin a patch to save its panel or add it to the figure.")
+    else:
+        settings = inputs.result.trace.settings
+        render_save(inputs.workspace, inputs.query, settings, FigureKind.PATCH_LIFELINE, patch=view.pin.patch)
 
 
 def _by_hand(inputs: DetailsInput, _view: View) -> None:

@@ -70,11 +70,6 @@ def heat_key(query: Query, settings: QuerySettings, maps: MapSettings, chosen: i
     return hashlib.sha256(f"{query.digest} {settings} {maps} {chosen}".encode()).hexdigest()[:16]
 
 
-def encoder_map_settings(maps: MapSettings, chosen: int) -> MapSettings:
-    """Return settings for the encoder's heat map: the decoder map's method, and similarity to a hit as target."""
-    return MapSettings(maps.method, index=chosen, relative=maps.relative)
-
-
 def heat(
     workspace: Workspace, query: Query, result: SearchResult, maps: MapSettings, chosen: int | None, visitor: str
 ) -> Job:
@@ -95,7 +90,7 @@ def heat(
             "query": heat_data(decoder.query_grid, decoder.peak),
         }
         if chosen is not None:
-            encoder = search.encoder_map(workspace, query, trace.settings.prune, encoder_map_settings(maps, chosen))
+            encoder = search.encoder_map(workspace, query, trace.settings.prune, maps.of_encoder(chosen))
             parts["encoder"] = heat_data(encoder.query_grid, encoder.peak)
         return {"key": key, "parts": parts}
 

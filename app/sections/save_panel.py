@@ -13,10 +13,11 @@ from app.server.search import Query
 from app.session.display import pruned_style
 from app.session.figure_basket import Item, add_button
 from app.session.shared_view import UPLOAD_SUFFIX
+from app.session.view import keep_rates
 from app.ui.query_picker import has_recipe, is_dataset_query
 from fpc_core.config import DropStrategy, MapSettings, QuerySettings
 from fpc_core.explain.code import python_lines, shell_line
-from fpc_core.figures.recipe import FigureKind, FigureRecipe, FigureStyle
+from fpc_core.figures.recipe import OF_HEAT_MAPS, FigureKind, FigureRecipe, FigureStyle
 from fpc_core.workspace import PersonalWorkspace, Places, Workspace
 
 HITS = 10  # Number of ranks in saved rankings.
@@ -31,6 +32,8 @@ def render_save(
     *,
     chosen: int | None = None,
     maps: MapSettings | None = None,
+    rival: int | None = None,
+    patch: int | None = None,
     key: str = "",
 ) -> None:
     """Render buttons that save a panel as PNG, SVG and CSV, and one that adds it to the figure.
@@ -42,15 +45,20 @@ def render_save(
         kind: Kind of figure that shows what the panel shows.
         chosen: Gallery row of the selected hit, or None.
         maps: Settings of heat maps; None for the defaults.
+        rival: Gallery row of the hit that the selected one is compared with, or None.
+        patch: Grid position of the pinned patch, or None.
         key: Suffix of the widget keys, needed if a page saves two panels of one kind.
     """
     if not has_recipe(workspace, query):
         st.caption("Figures refer to images of the dataset, so panels with your own images cannot be saved.")
         return
-    gallery = "" if chosen is None else workspace.retriever.memory.records[chosen].path.as_posix()
-    recipe = panel_recipe(workspace, query.name, settings, kind, gallery, maps)
+    records = workspace.retriever.memory.records
+    gallery, other = ("" if row is None else records[row].path.as_posix() for row in (chosen, rival))
+    recipe = panel_recipe(workspace, query.name, settings, kind, gallery, maps, other, patch or 0)
     with st.container(horizontal=True, gap="xsmall", key=f"save-{kind}{key}"):
-        add_button(Item(query.name), settings, kind, key=f"-{kind}{key}", gallery=gallery, maps=maps)
+        add_button(
+            Item(query.name), settings, kind, key=f"-{kind}{key}", gallery=gallery, maps=maps, rival=other, patch=patch
+        )
         for suffix, mime_type in _MIME_TYPES.items():
             st.download_button(
                 suffix.upper(),
@@ -82,20 +90,42 @@ def render_code(workspace: Workspace, query: Query, settings: QuerySettings) -> 
 
 
 def panel_recipe(
-    workspace: Workspace, query: str, settings: QuerySettings, kind: FigureKind, gallery: str, maps: MapSettings | None
+    workspace: Workspace,
+    query: str,
+    settings: QuerySettings,
+    kind: FigureKind,
+    gallery: str,
+    maps: MapSettings | None,
+    rival: str = "",
+    patch: int = 0,
 ) -> FigureRecipe:
-    """Return the recipe of a figure that shows one panel; the arguments are those of `render_save`."""
+    """Return the recipe of a figure that shows one panel.
+
+    Args:
+        workspace: Workspace of the query.
+        query: Path of the query.
+        settings: Query settings of the panel.
+        kind: Kind of figure that shows what the panel shows.
+        gallery: Path of the selected hit, or empty.
+        maps: Settings of heat maps; None for the defaults.
+        rival: Path of the hit that the selected one is compared with, or empty.
+        patch: Grid position of the pinned patch.
+    """
     maps = maps or MapSettings(relative=True)
-    explained = kind is FigureKind.DECODER_MAPS and maps.explains_gallery_image
+    explained = kind in OF_HEAT_MAPS and maps.explains_gallery_image
     return FigureRecipe(
         kind,
         (query,),
         settings,
-        gallery=gallery if kind is FigureKind.TRANSPORT or explained else "",
+        gallery=gallery if kind in (FigureKind.TRANSPORT, FigureKind.MARGIN) or explained else "",
         hits=HITS,
         method=maps.method,
         target=maps.target,
         relative=maps.relative,
         style=FigureStyle(width="cvpr-page", pruned=pruned_style()),
         weights=workspace.weights_fingerprint,
+        keep_rates=keep_rates() if kind is FigureKind.PATCH_LIFELINE else FigureRecipe.keep_rates,
+        rival=rival,
+        selected=gallery if kind is FigureKind.QUERY_MAPS else "",
+        patch=patch,
     )

@@ -64,14 +64,15 @@ def pairwise_comparison(
     requested: int | None,
     show_junk: bool,
     on_rival: Callable[[int], None],
-) -> None:
-    """Render a comparison of the selected hit with another one.
+) -> int | None:
+    """Render a comparison of the selected hit with another one, and return the gallery row of the other one.
 
-    `requested` is the gallery row of the other hit in the link, or None to choose one automatically.
+    `requested` is the gallery row of the other hit in the link, or None to choose one automatically. Without a hit to
+    compare, a message is rendered and the result is None.
     """
     if chosen is None or chosen not in result.trace.match.shortlist:
         _render_not_shortlisted(result)
-        return
+        return None
     trace, records, uses_cameras = (
         result.trace,
         workspace.retriever.memory.records,
@@ -82,7 +83,7 @@ def pairwise_comparison(
     offered, default = comparison_candidates(rows, tones, chosen, SHOWN, show_junk)
     if default is None:
         st.info("There is no other image to compare it with.")
-        return
+        return None
     ranks = MatchRule(records, query.subject, uses_cameras).ranks(trace.by_distance)
     names = {row: f"#{ranks[row]}" if row in ranks else "the same-camera image" for row in (chosen, *offered)}
     labels = {row: f"{names[row]} · {identity_label(records[row])} {MARKS[tones[rows.index(row)]]}" for row in offered}
@@ -105,6 +106,7 @@ def pairwise_comparison(
         key="margin",
     )
     st.caption(f"The patch values sum to the difference in {alpha:g} × D_EMD. Ranks are by D.")
+    return rival
 
 
 def _render_not_shortlisted(result: SearchResult) -> None:

@@ -41,6 +41,8 @@ class Basket:
         maps: Settings of heat maps; None for the defaults.
         alphas: Values of alpha in a sweep; empty for the defaults.
         keep_rates: Keep rates of a sweep or a table; empty for the defaults.
+        rival: Path of the gallery image that `gallery` is compared with, or empty.
+        patch: Row-major grid position of the pinned patch; None without one.
     """
 
     items: tuple[Item, ...] = ()
@@ -50,6 +52,8 @@ class Basket:
     maps: MapSettings | None = None
     alphas: tuple[float, ...] = ()
     keep_rates: tuple[float, ...] = ()
+    rival: str = ""
+    patch: int | None = None
 
 
 def basket() -> Basket:
@@ -68,6 +72,8 @@ def add_button(
     maps: MapSettings | None = None,
     alphas: tuple[float, ...] = (),
     keep_rates: tuple[float, ...] = (),
+    rival: str = "",
+    patch: int | None = None,
 ) -> None:
     """Render a button that adds this view to the basket or, if it was just added, opens the Figures page.
 
@@ -81,13 +87,15 @@ def add_button(
         maps: Settings of heat maps; None for the defaults.
         alphas: Values of alpha in a sweep; empty for the defaults.
         keep_rates: Keep rates of a sweep or a table; empty for the defaults.
+        rival: Path of the gallery image that the selected one is compared with, or empty.
+        patch: Row-major grid position of the pinned patch; None without one.
     """
     stored = basket()
     if settings.prune.strategy is DropStrategy.GIVEN:  # The patches belong to this query, not to others in the figure.
         item = None if item is None else replace(item, given=settings.prune.given)
         settings = replace(settings, prune=settings.prune.of_model)
     items = stored.items if item is None else (*(each for each in stored.items if each != item), item)
-    new = Basket(items, settings, kind or stored.kind, gallery, maps, alphas, keep_rates)
+    new = Basket(items, settings, kind or stored.kind, gallery, maps, alphas, keep_rates, rival, patch)
     if stored == new:
         count = "" if item is None else f" ({len(stored.items)})"
         label = f"{what} added ✓ — open Figures{count}".strip()

@@ -19,6 +19,8 @@ _SELECTION = ("neighbor", "rival", "pin", "given")  # As for _DISPLAY, parameter
 _GALLERY = "gallery"  # Whether the visitor's own gallery is searched; its name is the same on all pages, too.
 _ROWS = ("neighbor", "rival", "pin")  # Of the gallery that is searched.
 _DISPLAY = ("pruned",)
+GAMMA = "0.8"  # Keep rate that a missing parameter stands for on Explore; this module loads without the engine.
+_SIDE_B = {"b_gamma": ["0.5"]}  # Side B on the first visit to Compare, if side A has the default settings.
 
 Params = dict[str, list[str]]
 
@@ -30,13 +32,19 @@ class _PageState:
     Attributes:
         prefix: Prefix of their query parameters, except for those of selection and display.
         names: Names of the values.
+        query: Query parameter of the query if it has another prefix; empty otherwise.
+        gamma: Keep rate that a missing parameter stands for; empty for that of Explore.
     """
 
     prefix: str
     names: tuple[str, ...]
+    query: str = ""
+    gamma: str = ""
 
     def param(self, name: str) -> str:
         """Return the query parameter of a value."""
+        if name == "query" and self.query:
+            return self.query
         return name if name in (*_SELECTION, *_DISPLAY, _GALLERY) else self.prefix + name
 
     def names_for(self, shared: Mapping[str, list[str]]) -> tuple[str, ...]:
@@ -53,7 +61,8 @@ _STATES = {
     "evaluate": _PageState("e_", _SETTINGS),
     "atlas": _PageState("at_", _SETTINGS),
     "lab": _PageState("l_", ("query", *_SETTINGS, "neighbor", "pin", "given", *_DISPLAY)),
-    "compare": _PageState("c_", ("query", "neighbor", _GALLERY, *_DISPLAY)),
+    # Side A, whose keep rate is 1 in links of release 0.1.0 that do not set it.
+    "compare": _PageState("a_", ("query", *_SETTINGS, "neighbor", "given", _GALLERY, *_DISPLAY), "c_query", "1.0"),
     "figures": _PageState("", _DISPLAY),
 }
 _NO_STATE = _PageState("", ())
@@ -95,6 +104,8 @@ def read_params(current: str, params: Params) -> None:
     for name in state.names_for(shared):
         if values := params.get(state.param(name)):
             shared[name] = values[-1:]  # A parameter is there twice while the browser changes the page.
+        elif name == "gamma" and state.gamma:
+            shared[name] = [state.gamma]
         else:
             shared.pop(name, None)
     if is_upload(shared.get("query", [""])[0]):  # The pages share an upload without a link.
@@ -118,13 +129,8 @@ def links_of_pages(pages: Sequence[str]) -> dict[str, Params]:
     They are those that the page had last, with the newest value of everything that pages share.
     """
     stored, shared = st.session_state.get(_STORED, {}), _shared()
-    return {page: stored.get(page, {}) | _shared_params(page, shared) for page in pages}
-
-
-def shared_settings() -> dict[str, str]:
-    """Return the settings that pages share, as query parameters of Explore."""
-    shared = _shared()
-    return {name: shared[name][-1] for name in _SETTINGS if name in shared}
+    first = {"compare": _SIDE_B} if not shared.keys() & {*_SETTINGS} else {}
+    return {page: stored.get(page, first.get(page, {})) | _shared_params(page, shared) for page in pages}
 
 
 def forget_params() -> None:
@@ -140,4 +146,18 @@ def _shared() -> Params:
 
 def _shared_params(page: str, shared: Mapping[str, list[str]]) -> Params:
     state = _STATES.get(page, _NO_STATE)
-    return {state.param(name): shared[name] for name in state.names_for(shared) if name in shared}
+    params = {state.param(name): shared[name] for name in state.names_for(shared) if name in shared}
+    if state.gamma and "gamma" in state.names:
+        gamma = shared.get("gamma", [GAMMA])
+        if _is_number(gamma[-1], float(state.gamma)):  # The page's widget would remove the parameter.
+            params.pop(state.param("gamma"), None)
+        else:
+            params[state.param("gamma")] = gamma
+    return params
+
+
+def _is_number(text: str, value: float) -> bool:
+    try:
+        return float(text) == value
+    except ValueError:
+        return False

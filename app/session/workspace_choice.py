@@ -177,13 +177,19 @@ def save_draft(choice: WorkspaceChoice) -> None:
     _write_url(choice)
 
 
-def apply_choice(choice: WorkspaceChoice) -> None:
-    """Apply a choice to all pages of this visitor. Call it in a callback, because it resets the draft's widgets."""
+def start_draft(choice: WorkspaceChoice) -> None:
+    """Make a choice the draft that the Data page shows when it opens next."""
     for key in [key for key in st.session_state if str(key).startswith(DRAFT)]:
         del st.session_state[key]
+    st.session_state["draft"] = choice
+
+
+def apply_choice(choice: WorkspaceChoice) -> None:
+    """Apply a choice to all pages of this visitor. Call it in a callback, because it resets the draft's widgets."""
+    start_draft(choice)
     if choice != active_choice():
         forget_params()
-    st.session_state["choice"] = st.session_state["draft"] = choice
+    st.session_state["choice"] = choice
     _write_url(choice)
 
 

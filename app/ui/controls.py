@@ -17,7 +17,6 @@ from app.components.live_sliders import Slider, live_sliders
 from app.components.paint_ack import paint_ack
 from app.messages import show_warnings
 from app.session import given_patches, link_checks, pending_release
-from app.session.display import PRUNED, pruned_style
 from app.session.view import ALPHA, EPSILON, GAMMA, NEIGHBORS, plain_name, write_slider_params
 from app.session.workspace_choice import default_variant
 from fpc_core.config import (
@@ -29,9 +28,9 @@ from fpc_core.config import (
     TransportSettings,
     Variant,
 )
-from fpc_core.explain.overlay import PrunedStyle
 
 _DEFAULT = QuerySettings()
+_RESET = "Reset to the paper's values"
 _URL: Literal["query-params"] = "query-params"
 _Choice = TypeVar("_Choice", Variant, DropStrategy, Solver)
 
@@ -69,13 +68,7 @@ def query_settings(
         write_slider_params(st.query_params, values)
         given_patches.forget()
 
-    st.button(
-        "Reset to the paper's values",
-        icon=":material/restart_alt:",
-        key="reset",
-        on_click=reset,
-        disabled=settings == default,
-    )
+    st.button(_RESET, icon=":material/restart_alt:", key="reset", on_click=reset, disabled=settings == default)
     return settings
 
 
@@ -143,28 +136,59 @@ def rerun_page_after_paint() -> None:
         paint_ack(release.number, key="paint-ack", on_painted=pending_release.on_answer_painted)
 
 
-def side_settings(prefix: str, default: QuerySettings, shortlist: int) -> QuerySettings:
+def side_settings(prefix: str, default: QuerySettings, shortlist: int, *, by_hand: bool = False) -> QuerySettings:
     """Render all settings of one side of a comparison, and return them.
 
     Args:
         prefix: Prefix of the query parameters of this side.
         default: Initial settings, which are not written to the URL.
         shortlist: Size of the shortlist.
+        by_hand: Whether patches dropped by hand replace the model's choice in these settings, until they are reset.
     """
     max_k = max_neighbors(shortlist)
     for name, low, high in (("gamma", *GAMMA[:2]), ("alpha", *ALPHA[:2]), ("k", 1, max_k)):
         show_warnings(link_checks.check_range(f"{prefix}{name}", low, high))
-    gamma = st.slider("Keep rate γ", *GAMMA[:2], default.prune.keep_rate, GAMMA[2], key=f"{prefix}gamma", bind=_URL)
-    alpha = st.slider("Patch-matching weight α", *ALPHA[:2], default.alpha, ALPHA[2], key=f"{prefix}alpha", bind=_URL)
+    paper = replace(_DEFAULT, variant=default_variant(), neighbors=min(default.neighbors, max_k), shortlist=shortlist)
+    gamma = st.slider(
+        f"Keep rate γ · paper {paper.prune.keep_rate:g}",
+        *GAMMA[:2],
+        default.prune.keep_rate,
+        GAMMA[2],
+        key=f"{prefix}gamma",
+        bind=_URL,
+    )
+    alpha = st.slider(
+        f"Patch-matching weight α · paper {paper.alpha:g}",
+        *ALPHA[:2],
+        default.alpha,
+        ALPHA[2],
+        key=f"{prefix}alpha",
+        bind=_URL,
+    )
     neighbors = max_k
     if max_k > 1:
-        neighbors = st.slider("Neighbours K", 1, max_k, min(default.neighbors, max_k), key=f"{prefix}k", bind=_URL)
-    return replace(
+        label = f"Neighbours K · paper {default.neighbors}"
+        neighbors = st.slider(label, 1, max_k, paper.neighbors, key=f"{prefix}k", bind=_URL)
+    settings = replace(
         method_settings(prefix).with_keep_rate(round(gamma, 4)),
         alpha=round(alpha, 4),
         neighbors=neighbors,
         shortlist=shortlist,
     )
+
+    def reset() -> None:
+        set_side_widgets(prefix, paper, shortlist)
+        if by_hand:
+            given_patches.forget()
+
+    st.button(
+        _RESET,
+        icon=":material/restart_alt:",
+        key=f"{prefix}reset",
+        on_click=reset,
+        disabled=settings == paper and not (by_hand and given_patches.PARAM in st.query_params),
+    )
+    return settings
 
 
 def max_neighbors(shortlist: int) -> int:
@@ -239,42 +263,6 @@ def method_settings(prefix: str = "", default: QuerySettings | None = None) -> Q
         prune=PruneSettings(strategy=strategy),
         transport=TransportSettings(solver=solver, epsilon=round(epsilon, 4)),
         variant=variant,
-    )
-
-
-def junk_switch(uses_cameras: bool) -> bool:
-    """Render the switch that shows junk images, and return its value.
-
-    Without usable cameras there are no junk images, so the switch is not rendered and the value is False.
-    """
-    show_warnings(link_checks.check_switch("junk"))
-    return uses_cameras and st.toggle(
-        "Show same-camera images",
-        key="junk",
-        bind=_URL,
-        help='Images of the same person from the query\'s camera ("junk" in re-identification). They are excluded '
-        "from scoring.",
-    )
-
-
-def pruned_style_choice() -> None:
-    """Render the choice of how dropped patches are marked on all pages; `pruned_style` returns its value.
-
-    The widget is not bound to the URL, because Streamlit would remove the parameter on pages without the widget.
-    """
-    key = "pruned-style"
-    st.session_state[key] = pruned_style()
-
-    def changed() -> None:
-        st.query_params[PRUNED] = st.session_state[key].value
-
-    st.segmented_control(
-        "Dropped patches",
-        list(PrunedStyle),
-        required=True,
-        key=key,
-        on_change=changed,
-        help="How dropped patches are marked on all pages and in new figures.",
     )
 
 

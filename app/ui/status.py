@@ -20,10 +20,15 @@ from fpc_core.explain.cards import Card, Strip, camera_name, identity_label
 from fpc_core.workspace import PersonalWorkspace, Workspace
 
 
-def status_line(workspace: Workspace, *settings: QuerySettings) -> None:
-    """Render a line with the dataset, weights, variants and device in use, and warnings about the dataset."""
-    dataset, memory = workspace.dataset, workspace.retriever.memory
-    config = workspace.retriever.model.config
+def status_line(workspace: Workspace, *settings: QuerySettings, other: Workspace | None = None) -> None:
+    """Render a line with the dataset, weights, variants and device in use, and warnings about the dataset.
+
+    Args:
+        workspace: Workspace with the dataset and the weights.
+        settings: Query settings in use.
+        other: Workspace with the weights of side B of a comparison, if they are others.
+    """
+    dataset = workspace.dataset
     synthetic = ":orange-badge[SYNTHETIC] " if dataset.synthetic else ""
     images = len(dataset.gallery)
     own = isinstance(workspace, PersonalWorkspace)
@@ -31,8 +36,9 @@ def status_line(workspace: Workspace, *settings: QuerySettings) -> None:
     data = f"{synthetic}{escape_markdown(dataset.name)} ({counts})"
     if own:
         data += f" · **Gallery** yours ({images} image{'s' if images > 1 else ''})"
-    made_by = memory.fingerprint.weights[:8] if memory.fingerprint else ""
-    weights = f"{escape_markdown(workspace.places.weights.name)} {made_by} ({config.width} channels)"
+    weights = _weights_text(workspace)
+    if other is not None:
+        weights = f"A {weights}, B {_weights_text(other)}"
     variants_in_use = dict.fromkeys(each.variant for each in settings)
     variants = [plain_name(each) for each in variants_in_use]
     with st.container(key="status"):
@@ -41,7 +47,7 @@ def status_line(workspace: Workspace, *settings: QuerySettings) -> None:
             f"**Device** {workspace.device_label.replace(workspace.device.type, workspace.device.type.upper())}"
         )
         for note in workspace.notes:
-            st.caption(f":material/warning: {escape_markdown(note, 600)}")
+            st.caption(f":material/warning: {escape_markdown(f'A: {note}' if other else note, 600)}")
     for remark in dataset.notes:
         if remark.warning:
             show_warning(remark.text)
@@ -51,6 +57,14 @@ def status_line(workspace: Workspace, *settings: QuerySettings) -> None:
             "The model receives no camera numbers for this dataset. The released code assigns camera 1 to queries and "
             "camera 2 to gallery images. To follow it, see Cameras on the Data page."
         )
+
+
+def _weights_text(workspace: Workspace) -> str:
+    """Return file name, start of the fingerprint and width of the weights, as Markdown."""
+    provenance = workspace.retriever.memory.fingerprint
+    made_by = provenance.weights[:8] if provenance else ""
+    width = workspace.retriever.model.config.width
+    return f"{escape_markdown(workspace.places.weights.name)} {made_by} ({width} channels)"
 
 
 def render_examples(workspace: Workspace, chosen: str, on_pick: Callable[[str], None]) -> None:

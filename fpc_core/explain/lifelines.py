@@ -76,6 +76,15 @@ def life_line(encoding: Encoding, position: int) -> tuple[PatchLife, ...]:
     return tuple(lives)
 
 
+def cutoffs(encoding: Encoding) -> dict[int, float]:
+    """Return the smallest attention of `[cls]` to a kept patch by dropping block."""
+    values = {}
+    for stage in encoding.stages:
+        kept = np.isin(stage.entered[0].cpu().numpy(), stage.kept[0].cpu().numpy())
+        values[stage.block] = float(stage.attention[0].cpu().numpy()[kept].min())
+    return values
+
+
 def fell_in(encoding: Encoding) -> np.ndarray:
     """Return the block that dropped each patch of the grid, (N,) int64; SURVIVED for patches that were kept."""
     fell = np.full(encoding.grid[0] * encoding.grid[1], SURVIVED, dtype=np.int64)

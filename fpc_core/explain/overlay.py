@@ -11,6 +11,7 @@ from enum import StrEnum
 import numpy as np
 from PIL import ImageColor
 
+from fpc_core.colours import SIGNED_COLOURS
 from fpc_core.config import ModelConfig
 
 VEIL = 0.82  # Opacity of the white over a dropped patch; 1 would hide the patch completely.
@@ -18,6 +19,7 @@ _HATCH_PERIOD = 6  # Distance of the lines of a hatch along an axis in pixels.
 _LINE, _AMBER = np.array([35.0, 40.0, 50.0]), np.array([255.0, 176.0, 0.0])
 STRIPE, STRIPE_WIDTH = 10, 3  # Period and width of the stripes in pixels.
 HEAT = 0.62  # Opacity of a heat map over the image.
+STRONGEST = 0.88  # Opacity of the largest value in a signed map.
 
 
 def grid_to_pixels(grid: np.ndarray, config: ModelConfig) -> np.ndarray:
@@ -119,6 +121,21 @@ def heat(image: np.ndarray, values: np.ndarray, config: ModelConfig, top: float,
     colours = viridis(above / (top - bottom) if top > bottom else np.zeros_like(spread))
     coloured = _blend(image, colours, np.full(spread.shape, HEAT))
     return np.where(known[..., None], coloured, _blend(image, np.array([255.0] * 3), np.full(spread.shape, VEIL)))
+
+
+def signed_heat(image: np.ndarray, values: np.ndarray, config: ModelConfig, top: float) -> np.ndarray:
+    """Draw a map with one colour for negative and one for positive values; patches with 0 or NaN have no colour.
+
+    Args:
+        image: (H, W, 3) uint8 image.
+        values: (rows, columns) values of the patches.
+        config: Architecture of the model.
+        top: Absolute value with the strongest colour.
+    """
+    spread = np.nan_to_num(grid_to_pixels(values, config))
+    negative, positive = (np.array(ImageColor.getrgb(colour), dtype=float) for colour in SIGNED_COLOURS)
+    colours = np.where(spread[..., None] < 0, negative, positive)
+    return _blend(image, colours, STRONGEST * np.abs(spread) / top if top > 0 else np.zeros(spread.shape))
 
 
 def mesh(image: np.ndarray, config: ModelConfig) -> np.ndarray:

@@ -135,6 +135,31 @@ def format_units(units: int) -> str:
     return f"{'−' if units < 0 else ''}{abs(units) / UNITS:.4f}"
 
 
+def margin_heads(alpha: float) -> list[str]:
+    """Return the heads of the columns of `margin_rows`."""
+    return ["", f"{1 - alpha:g} × D_cos", f"{alpha:g} × D_EMD", "D", "decoder's attention"]
+
+
+def margin_rows(
+    margin: Margin, names: tuple[str, str], shares: tuple[float | None, float | None], alpha: float
+) -> list[list[str]]:
+    """Return the parts of D as table rows: winner, loser and difference. In every row the parts add up to D.
+
+    Args:
+        margin: Difference of the two hits.
+        names: Names of winner and loser.
+        shares: Attention of the decoder to winner and loser; None for an image that is not among the K neighbours.
+        alpha: Weight of D_EMD in D.
+    """
+    winner, loser = (format_parts(*parts, alpha) for parts in zip(margin.d_cos, margin.d_emd, strict=True))
+    difference = tuple(there - here for here, there in zip(winner, loser, strict=True))
+    attention = [*("not among the K" if share is None else f"{share:.1%}" for share in shares), ""]
+    return [
+        [name, *map(format_units, parts), share]
+        for name, parts, share in zip((*names, "difference"), (winner, loser, difference), attention, strict=True)
+    ]
+
+
 def comparison_sentence(margin: Margin, names: tuple[str, str], alpha: float) -> str:
     """Explain in one sentence why one of two hits is nearer; the rounded numbers add up.
 

@@ -10,7 +10,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
+from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Rectangle
@@ -96,22 +96,22 @@ def draw_sheet(
             at = left + side + _GAP / 2
             if style.letters:
                 sign = letter_of(number * across + position)
-                _text(figure, at, top - letter * 0.5, sign, ha="left", weight="bold")
+                write(figure, at, top - letter * 0.5, sign, ha="left", weight="bold")
                 at += text * (0.25 + 0.35 * len(sign))
             if block.label:  # A label may contain $, which must not start a formula.
-                _text(figure, at, top - letter * 0.5, block.label, ha="left", parse_math=False)
+                write(figure, at, top - letter * 0.5, block.label, ha="left", parse_math=False)
             for row, cells in enumerate(block.rows):
                 bottom = top - letter - row * row_height - cell_height
                 if row < len(block.names):
-                    _text(figure, left + side * 0.45, bottom + cell_height / 2, block.names[row], rotation=90)
+                    write(figure, left + side * 0.45, bottom + cell_height / 2, block.names[row], rotation=90)
                 for column, cell in enumerate(cells):
                     x = left + side + column * (cell_width + _GAP) + _GAP / 2
                     if number == 0 and row == 0 and column < len(heads):
-                        _text(figure, x + cell_width / 2, top + head * 0.35, heads[column], fontsize=head_size)
+                        write(figure, x + cell_width / 2, top + head * 0.35, heads[column], fontsize=head_size)
                     if cell is not None:
-                        _cell(figure, cell, x, bottom, cell_width, cell_height)
+                        draw_cell(figure, cell, x, bottom, cell_width, cell_height)
                         if cell.below:
-                            _text(figure, x + cell_width / 2, bottom - below * 0.6, cell.below, fontsize=below_size)
+                            write(figure, x + cell_width / 2, bottom - below * 0.6, cell.below, fontsize=below_size)
         top -= heights[number] + _BLOCK_GAP / 2
     if scale:
         _scale_bar(figure, scale, width, text)
@@ -140,22 +140,40 @@ def image_axes(figure: Figure, image: np.ndarray, x: float, y: float, width: flo
     return axes
 
 
-def colour_bar(figure: Figure, box: tuple[float, float, float, float], low: float, high: float, label: str) -> None:
-    """Draw a viridis colour bar with ticks; `box` is x, y, width and height in inches."""
+def colour_bar(
+    figure: Figure,
+    box: tuple[float, float, float, float],
+    low: float,
+    high: float,
+    label: str,
+    colours: Colormap | None = None,
+) -> Axes:
+    """Draw a colour bar with ticks, and return its axes.
+
+    Args:
+        figure: Figure to draw in.
+        box: x, y, width and height of the bar in inches.
+        low: Value at the left end.
+        high: Value at the right end.
+        label: Text below the bar.
+        colours: Colours of the bar; viridis if None.
+    """
     total_width, total_height = figure.get_size_inches()
     x, y, width, height = box
     axes = figure.add_axes((x / total_width, y / total_height, width / total_width, height / total_height))
     bar = figure.colorbar(
-        ScalarMappable(Normalize(low, high), matplotlib.colormaps["viridis"]),
+        ScalarMappable(Normalize(low, high), colours or matplotlib.colormaps["viridis"]),
         cax=axes,
         orientation="horizontal",
         ticks=MaxNLocator(nbins=4),
     )
     bar.set_label(label)
     bar.outline.set_linewidth(0.5)
+    return axes
 
 
-def _cell(figure: Figure, cell: Cell, x: float, y: float, width: float, height: float) -> None:
+def draw_cell(figure: Figure, cell: Cell, x: float, y: float, width: float, height: float) -> Axes:
+    """Draw a cell without its text at a position in inches, and return its axes in pixel coordinates."""
     axes = image_axes(figure, cell.image, x, y, width, height)
     if cell.tone is None:  # A hairline separates whitened patches from the white background.
         axes.add_patch(
@@ -170,7 +188,7 @@ def _cell(figure: Figure, cell: Cell, x: float, y: float, width: float, height: 
                 clip_on=False,
             )
         )
-        return
+        return axes
     border = Rectangle(
         (0.0, 0.0),
         1.0,
@@ -197,15 +215,15 @@ def _cell(figure: Figure, cell: Cell, x: float, y: float, width: float, height: 
             fontsize=max(width * 8.0, 4.0),
             bbox={"boxstyle": "circle,pad=0.15", "facecolor": MATCH_COLOURS[cell.tone], "linewidth": 0},
         )
+    return axes
 
 
 def _scale_bar(figure: Figure, scale: Scale, width: float, text: float) -> None:
-    colour_bar(figure, (width * 0.3, text * 2.9, width * 0.4, text * 0.6), 0.0, 1.0, scale.label)
-    axes = figure.axes[-1]
+    axes = colour_bar(figure, (width * 0.3, text * 2.9, width * 0.4, text * 0.6), 0.0, 1.0, scale.label)
     axes.set_xticks([0.0, 1.0], [scale.low, scale.high])
 
 
-def _text(figure: Figure, x: float, y: float, text: str, *, ha: str = "center", **options: object) -> None:
+def write(figure: Figure, x: float, y: float, text: str, *, ha: str = "center", **options: object) -> None:
     """Draw text at a position in inches."""
     width, height = figure.get_size_inches()
     figure.text(x / width, y / height, text, ha=ha, va="center", **options)  # type: ignore[arg-type]

@@ -19,7 +19,7 @@ from fpc_core.data.occluder_rendering import cut_out, cut_outs, paint
 from fpc_core.data.occluders import Outline, Scene
 from fpc_core.figures.recipe import FigureRecipe
 from fpc_core.io.dataclass_json import RecipeError
-from fpc_core.results import EncoderState, Encoding, QueryTrace, Ranking
+from fpc_core.results import DropStage, EncoderState, Encoding, QueryTrace, Ranking
 from fpc_core.runtime.interruption import lazy_property
 from fpc_core.workspace import Workspace
 
@@ -51,7 +51,16 @@ class FigureQuery:
 
     def encode(self, prune: PruneSettings) -> Encoding:
         """Encode the query with `prune`, whose dropping blocks must be those of the settings."""
-        return self.workspace.retriever.encode(self._state, prune)
+        return self.workspace.retriever.encode(self.state, prune)
+
+    def trace_blocks(self) -> tuple[DropStage, ...]:
+        """Return the attention of `[cls]` and the kept patches of every block."""
+        return self.workspace.retriever.trace_blocks(self._pixels, self._cameras, self.settings.prune)
+
+    @lazy_property
+    def state(self) -> EncoderState:
+        """State of the query before the first dropping block of the settings."""
+        return self.workspace.retriever.prepare(self._pixels, self._cameras, self.settings.prune.blocks[0])
 
     @property
     def name(self) -> str:
@@ -77,9 +86,52 @@ class FigureQuery:
         known = self.subject.camera is not None and self.workspace.dataset.uses_cameras
         return torch.tensor([self.subject.camera]) if known else None
 
-    @lazy_property
-    def _state(self) -> EncoderState:
-        return self.workspace.retriever.prepare(self._pixels, self._cameras, self.settings.prune.blocks[0])
+
+def labels_of(recipe: FigureRecipe) -> Sequence[str]:
+    """Return the label of each query; empty strings if the recipe has none."""
+    return recipe.labels or ("",) * len(recipe.queries)
+
+
+def aspect(workspace: Workspace) -> float:
+    """Return the height of an image at the model's input size divided by its width."""
+    height, width = workspace.retriever.model.config.image_size
+    return height / width
+
+
+def gallery_image(workspace: Workspace, row: int) -> np.ndarray:
+    """Return a gallery image at the model's input size, (H, W, 3) uint8."""
+    return workspace.image(workspace.retriever.memory.records[row])
+
+
+def gallery_path(workspace: Workspace, row: int) -> str:
+    """Return the path of a gallery image as recipes write it."""
+    return workspace.retriever.memory.records[row].path.as_posix()
+
+
+def gallery_row(path: str, query: FigureQuery) -> int:
+    """Return the row of the gallery image with this path, or of the nearest by D if the path is empty.
+
+    Raises:
+        RecipeError: The image is not in the gallery.
+    """
+    if not path:
+        return int(query.trace.by_distance.indices[0])
+    records = query.workspace.retriever.memory.records
+    return records.index(find(records, path, "gallery"))
+
+
+def shortlisted_row(path: str, query: FigureQuery) -> int:
+    """Return the row of a gallery image as `gallery_row` does.
+
+    Raises:
+        RecipeError: The image is not in the gallery, or not shortlisted for the query.
+    """
+    shortlist, row = query.trace.match.shortlist, gallery_row(path, query)
+    if row not in shortlist:
+        raise RecipeError(
+            f"{path} is not among the {len(shortlist.indices)} shortlisted images; name another gallery image"
+        )
+    return row
 
 
 def load_queries(recipe: FigureRecipe, workspace: Workspace) -> list[FigureQuery]:

@@ -6,28 +6,31 @@ matplotlib's global settings.
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from fpc_core.config import DropStrategy
-from fpc_core.explain.cards import Scale
-from fpc_core.explain.heatmap_methods import NAMES
 from fpc_core.explain.heatmaps import decoder_map
 from fpc_core.explain.masks import survivors
 from fpc_core.explain.overlay import heat, mark_dropped
+from fpc_core.figures.explanation_figures import compute_lifeline, compute_margin, compute_query_maps
 from fpc_core.figures.flow_and_alpha_plots import draw_alpha_lines, draw_transport, heaviest
 from fpc_core.figures.image_grid import Block, Cell, draw_sheet
-from fpc_core.figures.queries import FigureQuery, find, load_queries, map_settings
+from fpc_core.figures.queries import (
+    FigureQuery,
+    aspect,
+    gallery_image,
+    gallery_path,
+    labels_of,
+    load_queries,
+    map_settings,
+    shortlisted_row,
+)
 from fpc_core.figures.recipe import FigureKind, FigureRecipe
-from fpc_core.figures.style import WORDS, FigureWithData
-from fpc_core.io.dataclass_json import RecipeError
+from fpc_core.figures.style import WORDS, DrawFn, FigureWithData, csv_text, heat_scale
 from fpc_core.workspace import Workspace
-
-DrawFn = Callable[[], FigureWithData]
 
 
 def computed_of_queries(recipe: FigureRecipe, workspace: Workspace) -> DrawFn:
@@ -81,7 +84,7 @@ def _veiled(
     """Compute a sheet of every query with its masks of kept patches, bool (rows, columns); the others are marked."""
     config = workspace.retriever.model.config
     blocks, rows = [], []
-    for query, label in zip(masks, _labels(recipe), strict=True):
+    for query, label in zip(masks, labels_of(recipe), strict=True):
         cells = [
             Cell(query.image),
             *(Cell(mark_dropped(query.image, mask, config, recipe.style.pruned)) for mask in masks[query]),
@@ -91,8 +94,8 @@ def _veiled(
             kept = np.flatnonzero(mask)
             rows.append((query.name, head, len(kept), " ".join(map(str, kept))))
     heads = [WORDS["input"], *heads]
-    data = _csv(("query", "panel", "kept_patches", "kept"), rows)
-    return lambda: FigureWithData(draw_sheet(blocks, heads, recipe.style, _aspect(workspace)), data)
+    data = csv_text(("query", "panel", "kept_patches", "kept"), rows)
+    return lambda: FigureWithData(draw_sheet(blocks, heads, recipe.style, aspect(workspace)), data)
 
 
 def _decoder_maps(recipe: FigureRecipe, workspace: Workspace, queries: Sequence[FigureQuery]) -> DrawFn:
@@ -100,64 +103,56 @@ def _decoder_maps(recipe: FigureRecipe, workspace: Workspace, queries: Sequence[
     config = workspace.retriever.model.config
     how = map_settings(recipe, workspace)
     blocks, rows = [], []
-    for query, label in zip(queries, _labels(recipe), strict=True):
+    for query, label in zip(queries, labels_of(recipe), strict=True):
         heat_map = decoder_map(workspace.retriever, query.trace, how)
         scaled = heat_map.scaled().neighbor_grids
         cells = [Cell(query.image)]
         for index, row in enumerate(query.trace.consolidation.neighbors.tolist()):
-            cells.append(Cell(heat(_gallery_image(workspace, row), scaled[index], config, 1.0), tone=query.tone(row)))
+            cells.append(Cell(heat(gallery_image(workspace, row), scaled[index], config, 1.0), tone=query.tone(row)))
             shown = zip(heat_map.neighbor_grids[index].ravel(), scaled[index].ravel(), strict=True)
-            about = (query.name, index + 1, _path(workspace, row), query.tone(row))
+            about = (query.name, index + 1, gallery_path(workspace, row), query.tone(row))
             rows += [(*about, patch, f"{value:.6g}", f"{heat:.4f}") for patch, (value, heat) in enumerate(shown)]
         blocks.append(Block((tuple(cells),), label=label))
-    label_of_scale = WORDS.get(how.method.value, NAMES[how.method])
-    bar = Scale(
-        WORDS["relative"].format(label_of_scale) if how.relative else label_of_scale, WORDS["low"], WORDS["high"]
-    )
+    bar = heat_scale(how)
     heads = [WORDS["query"], *map(str, range(1, recipe.settings.neighbors + 1))]
-    data = _csv(("query", "neighbor", "gallery", "relation", "patch", "value", "heat"), rows)
-    return lambda: FigureWithData(draw_sheet(blocks, heads, recipe.style, _aspect(workspace), bar), data)
+    data = csv_text(("query", "neighbor", "gallery", "relation", "patch", "value", "heat"), rows)
+    return lambda: FigureWithData(draw_sheet(blocks, heads, recipe.style, aspect(workspace), bar), data)
 
 
 def _ranked_list(recipe: FigureRecipe, workspace: Workspace, queries: Sequence[FigureQuery]) -> DrawFn:
     """Compute the nearest gallery images by cosine, by D and after consolidation, without junk."""
     blocks, rows = [], []
-    for query, label in zip(queries, _labels(recipe), strict=True):
+    for query, label in zip(queries, labels_of(recipe), strict=True):
         trace = query.trace
         rankings = {"cosine": trace.by_cosine, "D": trace.by_distance, "consolidated": trace.final}
         lines: list[tuple[Cell | None, ...]] = []
         for name, ranking in rankings.items():
             hits = query.hits(ranking, recipe.hits)
-            cells = [Cell(_gallery_image(workspace, row), f"{distance:.2f}", query.tone(row)) for row, distance in hits]
+            cells = [Cell(gallery_image(workspace, row), f"{distance:.2f}", query.tone(row)) for row, distance in hits]
             empty = (None,) * (recipe.hits - len(hits))
             lines.append((None if lines else Cell(query.image), *cells, *empty))
             kept = trace.encoding.positions.shape[1]
             for rank, (row, distance) in enumerate(hits, start=1):
-                rows.append((query.name, kept, name, rank, _path(workspace, row), query.tone(row), f"{distance:.6f}"))
+                rows.append(
+                    (query.name, kept, name, rank, gallery_path(workspace, row), query.tone(row), f"{distance:.6f}")
+                )
         names = (WORDS["cosine"], WORDS["distance"].format(f"{recipe.settings.alpha:g}"), WORDS["final"])
         blocks.append(Block(tuple(lines), names, label))
     heads = [WORDS["query"], *map(str, range(1, recipe.hits + 1))]
-    data = _csv(("query", "kept_patches", "ranking", "rank", "gallery", "relation", "distance"), rows)
-    return lambda: FigureWithData(draw_sheet(blocks, heads, recipe.style, _aspect(workspace)), data)
+    data = csv_text(("query", "kept_patches", "ranking", "rank", "gallery", "relation", "distance"), rows)
+    return lambda: FigureWithData(draw_sheet(blocks, heads, recipe.style, aspect(workspace)), data)
 
 
 def _transport(recipe: FigureRecipe, workspace: Workspace, queries: Sequence[FigureQuery]) -> DrawFn:
     """Compute the heaviest flows of the transport plan to one gallery image."""
-    query, records = queries[0], workspace.retriever.memory.records
-    trace = query.trace
-    shortlist = trace.match.shortlist
-    target = int(trace.by_distance.indices[0])
-    if recipe.gallery:
-        target = records.index(find(records, recipe.gallery, "gallery"))
-    if target not in shortlist:
-        raise RecipeError(
-            f"{recipe.gallery} is not among the {len(shortlist.indices)} shortlisted images; name another gallery image"
-        )
-    plan = workspace.retriever.plan(trace.encoding, trace.match, shortlist.position(target), recipe.settings)
+    query = queries[0]
+    trace, target = query.trace, shortlisted_row(recipe.gallery, query)
+    position = trace.match.shortlist.position(target)
+    plan = workspace.retriever.plan(trace.encoding, trace.match, position, recipe.settings)
     rows = [
         (
             query.name,
-            _path(workspace, target),
+            gallery_path(workspace, target),
             int(plan.query_positions[i]),
             j,
             f"{plan.plan[i, j]:.6g}",
@@ -165,13 +160,13 @@ def _transport(recipe: FigureRecipe, workspace: Workspace, queries: Sequence[Fig
         )
         for i, j in zip(*(each.tolist() for each in heaviest(plan, recipe.flows)), strict=True)
     ]
-    data = _csv(("query", "gallery", "query_patch", "gallery_patch", "mass", "ground_cost"), rows)
-    alive, gallery_image = survivors(trace.encoding)[-1], _gallery_image(workspace, target)
+    data = csv_text(("query", "gallery", "query_patch", "gallery_patch", "mass", "ground_cost"), rows)
+    alive, target_image = survivors(trace.encoding)[-1], gallery_image(workspace, target)
 
     def draw() -> FigureWithData:
         figure = draw_transport(
             query.image,
-            gallery_image,
+            target_image,
             plan,
             alive,
             workspace.retriever.model.config,
@@ -191,39 +186,14 @@ def _alpha_lines(recipe: FigureRecipe, workspace: Workspace, queries: Sequence[F
     shortlist = match.shortlist
     tones = [query.tone(row) for row in shortlist.indices.tolist()]
     rows = [
-        (query.name, _path(workspace, row), tone, f"{d_cos:.6f}", f"{d_emd:.6f}")
+        (query.name, gallery_path(workspace, row), tone, f"{d_cos:.6f}", f"{d_emd:.6f}")
         for row, tone, d_cos, d_emd in zip(
             shortlist.indices.tolist(), tones, shortlist.d_cos, match.transport.distance, strict=True
         )
     ]
-    data = _csv(("query", "gallery", "relation", "D_cos", "D_EMD"), rows)
+    data = csv_text(("query", "gallery", "relation", "D_cos", "D_EMD"), rows)
     style, alpha, hits = recipe.style, recipe.settings.alpha, recipe.hits
     return lambda: FigureWithData(draw_alpha_lines(match, tones, alpha, style, hits=hits), data)
-
-
-def _labels(recipe: FigureRecipe) -> Sequence[str]:
-    return recipe.labels or ("",) * len(recipe.queries)
-
-
-def _gallery_image(workspace: Workspace, row: int) -> np.ndarray:
-    return workspace.image(workspace.retriever.memory.records[row])
-
-
-def _path(workspace: Workspace, row: int) -> str:
-    return workspace.retriever.memory.records[row].path.as_posix()
-
-
-def _aspect(workspace: Workspace) -> float:
-    height, width = workspace.retriever.model.config.image_size
-    return height / width
-
-
-def _csv(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(heads)
-    writer.writerows(rows)
-    return out.getvalue()
 
 
 _COMPUTE: Mapping[FigureKind, Callable[[FigureRecipe, Workspace, Sequence[FigureQuery]], DrawFn]] = {
@@ -234,4 +204,7 @@ _COMPUTE: Mapping[FigureKind, Callable[[FigureRecipe, Workspace, Sequence[Figure
     FigureKind.RANKED_LIST: _ranked_list,
     FigureKind.TRANSPORT: _transport,
     FigureKind.ALPHA_LINES: _alpha_lines,
+    FigureKind.MARGIN: compute_margin,
+    FigureKind.QUERY_MAPS: compute_query_maps,
+    FigureKind.PATCH_LIFELINE: compute_lifeline,
 }

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from fpc_core.bounds import Range, bounded, check_bounds, format_value, limited
+from fpc_core.bounds import MAX_PATCHES, OMITTED, Range, bounded, check_bounds, format_value, limited
 from fpc_core.config import ALPHAS, KEEP_RATES, MAX_ROW, DropStrategy, MapMethod, MapTarget, QuerySettings
 from fpc_core.data.occluders import Scene
 from fpc_core.explain.heatmap_methods import DECODER_METHODS
@@ -32,11 +32,15 @@ class FigureKind(StrEnum):
     SCORE_CURVES = "score_curves"  # Fig. 4.
     TRADE_OFF = "trade_off"  # Table 3 as a plot: scores over all queries against the FLOPs of the encoder.
     SWEEP_MAP = "sweep_map"  # Scores for each keep rate and alpha at one K.
+    MARGIN = "margin"  # Why one hit is nearer than another.
+    QUERY_MAPS = "query_maps"  # Heat maps of encoder and decoder over the query.
+    PATCH_LIFELINE = "patch_lifeline"  # Attention to one patch in every block, and the keep rates that keep it.
 
 
 OF_ALL_QUERIES = frozenset({FigureKind.SCORE_CURVES, FigureKind.TRADE_OFF, FigureKind.SWEEP_MAP})
 """Kinds of figures that score all queries of the data, so their recipes name none."""
-OF_ONE_QUERY = frozenset({FigureKind.TRANSPORT, FigureKind.ALPHA_LINES})
+OF_ONE_QUERY = frozenset({FigureKind.TRANSPORT, FigureKind.ALPHA_LINES, FigureKind.MARGIN, FigureKind.PATCH_LIFELINE})
+OF_HEAT_MAPS = frozenset({FigureKind.DECODER_MAPS, FigureKind.QUERY_MAPS})
 OF_MODEL = OF_ALL_QUERIES | {FigureKind.DROP_STRATEGIES, FigureKind.KEEP_RATES}
 """Kinds of figures that show what the model drops, so their settings give no patches."""
 WIDTHS = {"cvpr-column": 3.25, "cvpr-page": 6.875, "ieee-column": 3.5, "ieee-page": 7.16}  # Widths in inches.
@@ -81,20 +85,26 @@ class FigureRecipe:
         kind: Kind of the figure.
         queries: Paths of the queries as in `ImageRecord.path.as_posix()`, in order; empty if all queries are scored.
         settings: Settings of the searches.
-        gallery: For TRANSPORT, the path of the gallery image, or empty for the nearest by D. For DECODER_MAPS with the
-            target SIMILARITY, the path of the gallery image, or empty for the image that is ranked first in the end.
+        gallery: For TRANSPORT and MARGIN, the path of the gallery image, or empty for the nearest by D. For
+            DECODER_MAPS and QUERY_MAPS with the target SIMILARITY, the path of the gallery image, or empty for the
+            image that is ranked first in the end.
         hits: Number of ranks in RANKED_LIST and ALPHA_LINES.
         flows: Number of flows in TRANSPORT, heaviest first.
-        keep_rates: Columns of KEEP_RATES, points of TRADE_OFF, or rows of SWEEP_MAP.
-        method: Method of DECODER_MAPS, see `MapSettings`.
-        target: Target of DECODER_MAPS, see `MapSettings`.
+        keep_rates: Columns of KEEP_RATES, points of TRADE_OFF, rows of SWEEP_MAP, or bars of PATCH_LIFELINE.
+        method: Method of DECODER_MAPS and QUERY_MAPS, see `MapSettings`.
+        target: Target of the decoder's maps, see `MapSettings`.
         identity: Training identity for the target IDENTITY, or -1 for the one with the largest logit.
-        relative: Whether DECODER_MAPS shows values relative to the mean patch.
+        relative: Whether heat maps show values relative to the mean patch.
         style: Size, fonts and labels.
         weights: SHA-256 of the weights; empty if any weights are allowed.
         scenes: Occluders of each query; empty for none on any query.
         labels: Line of text above each query; empty for none.
         alphas: Columns of SWEEP_MAP.
+        rival: For MARGIN, the path of the gallery image that `gallery` is compared with, or empty for the most
+            instructive one (see `comparison_candidates`).
+        selected: For QUERY_MAPS, the path of the gallery image that the encoder's map explains, or empty for the
+            nearest by D.
+        patch: For PATCH_LIFELINE, the row-major grid position of the patch.
     """
 
     kind: FigureKind
@@ -113,6 +123,9 @@ class FigureRecipe:
     scenes: tuple[Scene, ...] = limited(MAX_QUERIES, default=())
     labels: tuple[str, ...] = limited(MAX_QUERIES, default=())
     alphas: tuple[float, ...] = limited(MAX_VALUES, default=ALPHAS)
+    rival: str = field(default="", metadata=OMITTED)
+    selected: str = field(default="", metadata=OMITTED)
+    patch: int = bounded(0, 0, MAX_PATCHES - 1, omitted=True)
 
     def __post_init__(self) -> None:
         check_bounds(self, RecipeError)

@@ -16,10 +16,10 @@ from fpc_core.config import DropStrategy
 from fpc_core.evaluation.paper_tables.export import latex as escaped
 from fpc_core.evaluation.paper_tables.table import ReportTable
 from fpc_core.figures.fonts import check_font
-from fpc_core.figures.query_figures import DrawFn, computed_of_queries
+from fpc_core.figures.query_figures import computed_of_queries
 from fpc_core.figures.recipe import OF_ALL_QUERIES, FigureKind, FigureRecipe
 from fpc_core.figures.score_figures import draw_of_scores, scored
-from fpc_core.figures.style import PNG_DPI, FigureWithData, style_context
+from fpc_core.figures.style import PNG_DPI, DrawFn, FigureWithData, style_context
 from fpc_core.workspace import Workspace
 
 CAPTIONS = {
@@ -35,6 +35,18 @@ CAPTIONS = {
         r"Rank-1 and mAP against the work of the encoder, by keep rate $\gamma$, with bootstrap intervals over people"
     ),
     FigureKind.SWEEP_MAP: r"Rank-1 and mAP by keep rate $\gamma$ and $\alpha$",
+    FigureKind.MARGIN: (
+        r"Why one gallery image is nearer to a query than another: contribution of each query patch to the difference "
+        r"of $\alpha D_{\mathrm{EMD}}$, and the parts of $D$"
+    ),
+    FigureKind.QUERY_MAPS: (
+        "Heat maps over a query: of the encoder for the similarity to a gallery image and, if the decoder reads the "
+        "query, of the decoder"
+    ),
+    FigureKind.PATCH_LIFELINE: (
+        "History of one patch of a query (framed): attention from [cls] in every block, with crosses on the patches "
+        r"that a block drops, and the block that drops the patch at each keep rate $\gamma$"
+    ),
 }
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +13,10 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
+from fpc_core.config import MapSettings
 from fpc_core.data.match_label import MatchLabel
+from fpc_core.explain.cards import Scale
+from fpc_core.explain.heatmap_methods import NAMES
 from fpc_core.figures.recipe import WIDTHS, FigureStyle
 from fpc_core.runtime.interruption import uninterrupted
 
@@ -45,6 +50,17 @@ WORDS = {
     "attention": "attention",
     "value_norm": "attention × value norm",
     "left_out": "lost without the patch",
+    "encoder": "encoder",
+    "decoder": "decoder",
+    "junk": "same camera",
+    "favours": "favours {}",
+    "difference": "difference",
+    "cls_attention": "attention from [cls]",
+    "cut_off": "least attention kept",
+    "dropped": "dropped",
+    "dropped_in": "dropped in block",
+    "kept": "kept",
+    "blocks": "block (bold: drops patches)",
 }
 
 
@@ -57,6 +73,25 @@ class FigureWithData:
 
     figure: Figure
     data: str
+
+
+def heat_scale(how: MapSettings) -> Scale:
+    """Return the colour bar of heat maps with these settings."""
+    label = WORDS.get(how.method.value, NAMES[how.method])
+    return Scale(WORDS["relative"].format(label) if how.relative else label, WORDS["low"], WORDS["high"])
+
+
+DrawFn = Callable[[], FigureWithData]
+"""Draws a computed figure; call it within `style_context`."""
+
+
+def csv_text(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a table as CSV."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(heads)
+    writer.writerows(rows)
+    return out.getvalue()
 
 
 @contextmanager

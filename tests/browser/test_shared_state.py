@@ -4,7 +4,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests.support.browser import dial, move, open_demo, settle, visit
+from tests.support.browser import WATCH, dial, move, open_demo, settle, visit
 
 pytestmark = pytest.mark.browser
 
@@ -31,6 +31,27 @@ def go(page, name):
     page.get_by_role("link", name=name, exact=True).click()
     page.wait_for_url(lambda address: urlsplit(address).path == ("/" if name == "Explore" else f"/{name.lower()}"))
     settle(page)
+
+
+def edit(page, side, label, key):
+    """Press a key on a slider of one side of Compare."""
+    page.get_by_role("button", name=f"Edit {side}", exact=True).click()
+    thumb = page.get_by_role("slider", name=label)
+    thumb.focus()
+    thumb.press(key)
+    page.wait_for_timeout(400)  # Streamlit's slider waits before it sends a value.
+    settle(page)
+    page.keyboard.press("Escape")
+
+
+@pytest.fixture
+def opened(browser):
+    """A browser of another visitor, for links to pages other than Explore, which Streamlit looks for at two places."""
+    page = browser.new_context(viewport={"width": 1280, "height": 1000}).new_page()
+    page.set_default_timeout(60_000)
+    page.add_init_script(WATCH)
+    yield page
+    page.close()
 
 
 @pytest.fixture
@@ -102,6 +123,61 @@ def test_a_change_on_the_lab_reaches_explore(page, url):
     go(page, "Explore")
     assert params(page)["drop"] == ["salient"]
     assert page.get_by_role("radio", name="salient", exact=True).is_checked()
+
+
+def test_side_a_of_compare_is_what_explore_shows(changed, opened):
+    page = changed
+    go(page, "Compare")
+    assert params(page).items() >= {f"a_{name}": values for name, values in STATE.items()}.items()
+    assert page.get_by_text("A γ 0.7 · α 0.5 · K 7 · paper · random").is_visible()
+    edit(page, "A", "Keep rate γ", "ArrowLeft")
+    assert params(page)["a_gamma"] == ["0.65"]
+    edit(page, "B", "Patch-matching weight α", "ArrowRight")
+    go(page, "Explore")
+    assert params(page).items() >= (STATE | {"gamma": ["0.65"]}).items()
+    assert dial(page, "Keep rate γ").input_value() == "0.65"
+    go(page, "Compare")
+    opened.goto(page.url)  # As a reload does, in a browser whose messages on the way are not checked.
+    settle(opened)
+    assert params(opened).items() >= {"a_gamma": ["0.65"], "b_alpha": ["0.41"]}.items()
+    assert opened.get_by_text("A γ 0.65 · α 0.5 · K 7 · paper · random").is_visible()
+
+
+def test_a_choice_on_compare_is_one_step_back(page, url):
+    open_demo(page, url)
+    go(page, "Compare")
+    opened = page.url
+    page.get_by_role("radio", name="α 0 | 0.4").click()
+    settle(page)
+    preset = page.url
+    assert params(page).items() >= {"a_alpha": ["0"]}.items() or params(page)["a_alpha"] == ["0.0"]
+    edit(page, "B", "Keep rate γ", "ArrowLeft")
+    assert params(page)["b_gamma"] == ["0.75"]
+    for address, sides in ((preset, "α 0 "), (opened, "γ 0.8 · α 0.4")):
+        page.go_back()
+        page.wait_for_url(address)
+        settle(page)
+        assert page.get_by_text(f"A γ 0.8 · {sides.removeprefix('γ 0.8 · ')}").first.is_visible()
+    page.go_back()
+    page.wait_for_url(lambda address: urlsplit(address).path == "/")
+    settle(page)
+    for address in (opened, preset):
+        page.go_forward()
+        page.wait_for_url(address)
+        settle(page)
+
+
+def test_links_to_compare_of_release_0_1_keep_their_meaning(opened, url):
+    opened.goto(f"{url}/compare?b_alpha=0.2")
+    settle(opened)
+    opened.get_by_text("A γ 1 · α 0.4 · K 10").wait_for()
+    assert opened.get_by_text("B γ 0.8 · α 0.2 · K 10").is_visible()
+    opened.goto(f"{url}/compare?a_alpha=0.1&c_query=query/0002_c3_f0000102.jpg")
+    settle(opened)
+    opened.get_by_text("A γ 1 · α 0.1 · K 10").wait_for()
+    go(opened, "Explore")
+    assert float(params(opened)["gamma"][0]) == 1
+    assert params(opened).items() >= {"alpha": ["0.1"], "query": ["query/0002_c3_f0000102.jpg"]}.items()
 
 
 def test_reset_restores_the_values_of_the_paper(changed):

@@ -15,7 +15,7 @@ class FakeDom {
  * @returns {Record<string, any>}
  */
 export function load(files, names) {
-  const window = { innerHeight: 800 };
+  const window = Object.assign(new FakeDom(), { innerHeight: 800 });
   const entries = ["/"];
   const history = {
     entries,
@@ -26,7 +26,7 @@ export function load(files, names) {
     window,
     history,
     document: new FakeDom(),
-    location: { href: "http://app/", origin: "http://app", pathname: "/" },
+    location: { href: "http://app/", origin: "http://app", pathname: "/" }, // Not changed by `history`.
     performance: { now: () => 0 },
     EventTarget: FakeDom,
     Event,

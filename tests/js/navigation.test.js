@@ -47,6 +47,7 @@ test("a click on a page link adds one entry to the history", () => {
   history.pushState(null, "", "/lab?l_gamma=0.7");
   assert.deepEqual(history.entries, ["/", "/lab?l_gamma=0.7"]);
   location.pathname = "/lab";
+  window.fpcNavigation.act();
   history.pushState(null, "", "/lab?l_gamma=0.6");
   assert.deepEqual(history.entries, ["/", "/lab?l_gamma=0.7", "/lab?l_gamma=0.6"]);
 });
@@ -63,4 +64,38 @@ test("the link to the first page has an empty path, with or without parameters",
     assert.equal(history.entries.at(-1), "/?gamma=0.7");
     assert.ok(!history.entries.includes("/evaluate?gamma=0.7"));
   }
+});
+
+test("a choice adds one entry, however many parameters the server then changes", () => {
+  const { window, history } = load(FILES, NAMES);
+  window.fpcNavigation.act();
+  for (const address of ["/?a_alpha=0", "/?a_alpha=0&b_gamma=1.0", "/?a_alpha=0&b_gamma=1.0&b_k=5"])
+    history.pushState(null, "", address);
+  assert.deepEqual(history.entries, ["/", "/?a_alpha=0&b_gamma=1.0&b_k=5"]);
+});
+
+test("a setting that a widget writes to the address adds an entry, other parameters do not", () => {
+  const { window, history } = load(FILES, NAMES);
+  window.fpcNavigation.act();
+  history.replaceState(null, "", "/?tab=Why");
+  history.replaceState(null, "", "/?b_gamma=0.6");
+  history.replaceState(null, "", "/?b_gamma=0.7"); // The same drag.
+  assert.deepEqual(history.entries, ["/?tab=Why", "/?b_gamma=0.7"]);
+  for (const address of ["/?b_weights=demo/model.pth", "/?c_query=a.png", "/?drop=random"]) {
+    window.fpcNavigation.act();
+    history.replaceState(null, "", address);
+    assert.equal(history.entries.at(-1), address);
+  }
+  assert.equal(history.entries.length, 5);
+});
+
+test("what a page changes by itself, on opening or after Back, adds no entry", () => {
+  const { window, history } = load(FILES, NAMES);
+  history.pushState(null, "", "/?k=5");
+  assert.deepEqual(history.entries, ["/?k=5"]);
+  window.fpcNavigation.act();
+  window.fpcNavigation.goBackOrForward();
+  history.pushState(null, "", "/?k=6");
+  history.replaceState(null, "", "/?k=7");
+  assert.deepEqual(history.entries, ["/?k=7"]);
 });

@@ -32,7 +32,7 @@ def offenders(room: str, forbidden: tuple[str, ...]) -> list[str]:
 
 APP_LAYERS = (  # each may import the layers after it
     ("pages",),
-    ("learn", "sweep", "evaluate", "atlas", "lab", "figures", "data"),
+    ("learn", "sweep", "evaluate", "atlas", "lab", "compare", "figures", "data"),
     ("sections",),
     ("ui",),
     ("components",),

@@ -13,7 +13,7 @@ from app.components._shared.reported_values import received
 from app.session.view import Pin
 from fpc_core.config import ModelConfig
 from fpc_core.data.browser_encoding import encode_float32
-from fpc_core.explain.lifelines import fell_in, life_line, living_range
+from fpc_core.explain.lifelines import cutoffs, fell_in, life_line, living_range
 from fpc_core.explain.masks import to_grid
 from fpc_core.explain.sentences import patch_sentence
 from fpc_core.results import DropStage, Encoding
@@ -39,7 +39,7 @@ def lifeline_data(
     strategy = encoding.prune.strategy
     patches = falls.shape[1]
     life_lines = [life_line(encoding, position) for position in range(patches)]
-    cutoffs = {life.block: life.cutoff for line in life_lines for life in line}
+    cutoff_of = cutoffs(encoding)
     return {
         "blocks": [
             {
@@ -50,7 +50,7 @@ def lifeline_data(
                 "kept": stage.kept.shape[1],
                 "entered": stage.entered.shape[1],
                 "drops": stage.block in dropping,
-                "cutoff": cutoffs.get(stage.block),
+                "cutoff": cutoff_of.get(stage.block),
             }
             for stage in stages
         ],

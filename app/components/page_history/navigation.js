@@ -1,5 +1,7 @@
-// Follows clicks on page links: one entry in the browser's history for each, and no message that would undo it.
+// One entry in the browser's history for each choice and each clicked page link, and no message that would undo a click.
 const NAVIGATION_MS = 15_000; // Longest time that a clicked page link blocks automatic messages.
+// Query parameters of a visitor's choices that Back undoes, with the prefix of a page or side, as in l_gamma.
+const CHOICES = /^(\w+_)?(gamma|alpha|k|drop|variant|solver|epsilon|query|weights)$/;
 
 /**
  * The page that a clicked link leads to, until the browser shows its address.
@@ -14,6 +16,20 @@ class Navigation {
   #target = "";
   #since = -Infinity;
   #halfway = false;
+  #acted = false; // Whether the visitor has done something since the last change of the address.
+
+  /**
+   * Note that the visitor pressed something. The next change of the address is then an entry of the history. Further
+   * ones until the visitor acts again belong to the same choice: a preset, for example, changes several parameters.
+   */
+  act() {
+    this.#acted = true;
+  }
+
+  /** Note that Back or Forward was pressed. What the page then corrects is no entry of its own. */
+  goBackOrForward() {
+    this.#acted = false;
+  }
 
   /** @param {MouseEvent} event a click anywhere on the page */
   note(event) {
@@ -35,10 +51,27 @@ class Navigation {
    * @param {string | URL} address
    */
   replaces(address) {
-    if (!this.pending) return false;
+    const replacesAgain = !this.#acted;
+    this.#acted = false;
+    if (!this.pending) return replacesAgain;
     const replaces = this.#halfway;
     this.#halfway = new URL(address, location.href).pathname === location.pathname;
     return replaces;
+  }
+
+  /**
+   * Whether a change of the address that Streamlit makes without an entry of the history gets one, because the visitor
+   * chose something with a widget.
+   * @param {string | URL} address
+   */
+  adds(address) {
+    if (!this.#acted || this.pending) return false;
+    const [before, after] = [new URL(location.href), new URL(address, location.href)].map((url) => url.searchParams);
+    const names = [...new Set([...before.keys(), ...after.keys()])];
+    const changed = names.filter((name) => before.getAll(name).join() !== after.getAll(name).join());
+    if (!changed.some((name) => CHOICES.test(name))) return false;
+    this.#acted = false;
+    return true;
   }
 }
 
@@ -46,9 +79,14 @@ if (!window.fpcNavigation) {
   const navigation = new Navigation();
   window.fpcNavigation = navigation;
   document.addEventListener("click", (event) => navigation.note(event), true);
-  const push = history.pushState.bind(history);
+  for (const name of ["pointerdown", "keydown", "drop", "paste"])
+    document.addEventListener(name, () => navigation.act(), true);
+  window.addEventListener("popstate", () => navigation.goBackOrForward());
+  const [push, replace] = [history.pushState.bind(history), history.replaceState.bind(history)];
   history.pushState = (state, unused, address) => {
-    if (navigation.replaces(address)) history.replaceState(state, unused, address);
-    else push(state, unused, address);
+    (navigation.replaces(address) ? replace : push)(state, unused, address);
+  };
+  history.replaceState = (state, unused, address) => {
+    (navigation.adds(address) ? push : replace)(state, unused, address);
   };
 }

@@ -2,11 +2,14 @@
 
 import base64
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from app.components import lifeline
 from app.components.lifeline import lifeline_data
 from fpc_core.config import PruneSettings
 from fpc_core.data.images import resize_image, to_tensor
@@ -52,6 +55,14 @@ def test_cutoffs_are_the_least_surviving_attention_of_dropping_blocks(sent):
         stays = (fell == SURVIVED) | (fell > block["block"])
         assert block["cutoff"] == pytest.approx(attention(block)[stays].min(), abs=1e-6)
         assert block["cutoff"] >= attention(block)[fell == block["block"]].max() - 1e-6
+
+
+def test_every_class_of_the_charts_has_a_style():
+    folder = Path(lifeline.__file__).parent
+    script, styles = ((folder / f"lifeline.{suffix}").read_text(encoding="utf-8") for suffix in ("js", "css"))
+    classes = re.findall(r'class: "(\w+)"', script)
+    assert "attention" in classes
+    assert [name for name in classes if not re.search(rf"\.{name} {{", styles)] == []
 
 
 def test_drops_at_the_current_keep_rate_match_the_trace(sent):

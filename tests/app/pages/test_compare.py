@@ -3,7 +3,9 @@
 import pytest
 
 from app.session.figure_basket import Item
-from tests.support.apptest import PAGES, open_page, run_page, texts
+from app.session.given_patches import to_param
+from fpc_core.config import PruneSettings
+from tests.support.apptest import PAGES, ROOT, open_page, run_page, texts
 
 
 @pytest.fixture
@@ -51,6 +53,50 @@ def test_a_link_opens_both_sides(compare):
     assert "**A** γ 1 · α 0.1" in shown
     assert "K 3 · released" in shown
     assert compare.selectbox(key="c_query").value == "query/0003_c1_f0000002.png"
+
+
+def test_a_link_of_side_b_alone_keeps_its_meaning(compare):
+    compare.query_params["b_alpha"] = "0.2"
+    shown = texts(run_page(compare))
+    assert "**A** γ 1 · α 0.4 · K 10 · released" in shown
+    assert "**B** γ 0.8 · α 0.2 · K 10 · released" in shown
+
+
+def test_patches_dropped_by_hand_belong_to_side_a_until_it_is_reset(compare):
+    given = PruneSettings().with_given(((0, 1), (), (9,)))
+    compare.query_params["given"] = to_param(given)
+    shown = texts(run_page(compare))
+    assert "**A** pruned by hand · α 0.4" in shown
+    assert "**B** γ 0.8" in shown
+    assert numbers(compare)["patches kept"][:2] == ("125", "67")
+    compare.button(key="a_reset").click()
+    assert "**A** γ 0.8 · α 0.4" in texts(run_page(compare))
+    assert "given" not in compare.query_params
+    assert "Both sides have the same settings" in texts(compare)
+
+
+def test_reset_restores_the_values_of_the_paper_on_one_side(compare):
+    compare.query_params.update({"a_alpha": "0.1", "b_k": "3", "b_drop": "random"})
+    run_page(compare).button(key="b_reset").click()
+    shown = texts(run_page(compare))
+    assert "**A** γ 1 · α 0.1" in shown
+    assert "**B** γ 0.8 · α 0.4 · K 10 · released · non-salient" in shown
+    assert compare.button(key="b_reset").disabled
+
+
+def test_sliders_name_the_value_of_the_paper(compare):
+    labels = [slider.label for slider in run_page(compare).slider]
+    for label in ("Keep rate γ · paper 0.8", "Patch-matching weight α · paper 0.4", "Neighbours K · paper 10"):
+        assert labels.count(label) == 2
+
+
+def test_what_the_link_sets_on_side_a_is_shared(small_world_in_use):
+    app = open_page(ROOT / "streamlit_app.py")
+    app.switch_page("app/pages/compare.py")
+    app.query_params.update({"a_alpha": "0.1", "a_k": "5"})
+    run_page(app)
+    shared = app.session_state["page-params-shared"]
+    assert {name: float(shared[name][0]) for name in ("gamma", "alpha", "k")} == {"gamma": 1, "alpha": 0.1, "k": 5}
 
 
 def test_a_moved_slider_leaves_the_preset(compare):

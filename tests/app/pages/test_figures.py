@@ -140,6 +140,40 @@ def test_method_and_variant_of_the_view_are_used(figures, shown):
     assert (shown[-1].method, shown[-1].relative) == (MapMethod.HIRES_CAM, False)
 
 
+def test_a_margin_compares_the_two_hits_of_the_panel(figures, shown, small_world_in_use):
+    pair = ("bounding_box_test/0005_c2_f0000001.png", "bounding_box_test/0001_c2_f0000001.png")
+    figures.session_state["basket"] = Basket(
+        (Item(QUERY),), QuerySettings(neighbors=3), FigureKind.MARGIN, pair[0], rival=pair[1]
+    )
+    run_page(figures)
+    assert (shown[-1].gallery, shown[-1].rival) == pair
+    assert len(figures.get("image")) == 1
+
+
+def test_the_patch_of_a_lifeline_is_the_pinned_one_or_chosen_by_row_and_column(figures, shown):
+    figures.session_state["basket"] = Basket(
+        (Item(QUERY),), QuerySettings(neighbors=3), FigureKind.PATCH_LIFELINE, patch=13
+    )
+    run_page(figures)
+    assert shown[-1].patch == 13  # the sixth of the second row of eight
+    assert len(shown[-1].keep_rates) == 15
+    figures.number_input(key="patch-row-13").set_value(3)
+    run_page(figures)
+    assert shown[-1].patch == 21
+
+
+def test_the_target_of_query_maps_is_the_selected_hit(figures, shown):
+    gallery = "bounding_box_test/0001_c2_f0000001.png"
+    figures.session_state["basket"] = Basket(
+        (Item(QUERY),), QuerySettings(neighbors=3, variant=Variant.PAPER), FigureKind.QUERY_MAPS, gallery
+    )
+    run_page(figures)
+    assert (shown[-1].selected, shown[-1].gallery) == (gallery, "")
+    figures.selectbox(key="f_target").set_value("chosen neighbour")
+    run_page(figures)
+    assert (shown[-1].selected, shown[-1].gallery) == (gallery, gallery)
+
+
 @pytest.mark.parametrize("kind", sorted(OF_ALL_QUERIES))
 def test_scores_are_computed_on_demand_and_then_drawn(figures, shown, kind, monkeypatch, tmp_path):
     monkeypatch.setenv("FPC_CACHE", str(tmp_path / "cache"))

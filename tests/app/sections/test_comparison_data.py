@@ -15,6 +15,7 @@ from app.sections.comparison_data import (
     neighbor_values,
     preset_of,
     query_values,
+    why_not_comparable,
 )
 from fpc_core.config import ModelConfig, PruneSettings, QuerySettings, Variant
 from fpc_core.data.datasets import ImageRecord
@@ -64,9 +65,21 @@ def test_patches_kept_on_one_side_only_are_distinguished():
     assert there.only.tolist() == [[False, False], [False, True]]
 
 
-def test_encodings_with_other_dropping_blocks_cannot_be_compared():
-    with pytest.raises(ValueError, match="prune in different layers"):
-        kept_patches(encoding(0, 1), encoding(0, 1, block=4))
+def test_patches_that_cannot_be_compared_are_shown_without_differences():
+    (here,) = kept_patches(encoding(0, 1), None)
+    assert here.kept.tolist() == [[True, True], [False, False]]
+    assert not here.only.any()
+
+
+def test_patches_are_compared_only_between_equal_grids_and_layers():
+    one, same = (encoding(0, 1) for _ in range(2))
+    config = ModelConfig(image_size=(32, 32), stride=16)
+    assert why_not_comparable((config, config), (one, same)) == ""
+    assert "in different layers" in why_not_comparable((config, config), (one, encoding(0, 1, block=4)))
+    for other in (replace(config, stride=8), replace(config, image_size=(64, 32)), replace(config, patch_size=8)):
+        assert "different patch grids" in why_not_comparable((config, other), (one, same))
+    text = why_not_comparable((ModelConfig(), replace(ModelConfig(), stride=16)), (one, same))
+    assert "(22 × 11 patches of 16 pixels at stride 11, 16 × 8 patches of 16 pixels at stride 16)" in text
 
 
 def test_patches_kept_here_only_are_striped_and_dropped_ones_white():
@@ -138,7 +151,7 @@ def test_the_average_precision_of_a_trace_is_that_of_the_evaluation(workspace, t
 
 
 def test_values_of_two_traces(workspace, traces, labels):
-    rows = {figure.name: figure for figure in query_values(*traces, labels, workspace.retriever.model.config)}
+    rows = {figure.name: figure for figure in query_values(*traces, labels, (workspace.retriever.model.config,) * 2)}
     assert (rows["patches kept"].one, rows["patches kept"].other) == (128, 67)
     assert rows["FLOPs (G)"].other < rows["FLOPs (G)"].one
     attention = [

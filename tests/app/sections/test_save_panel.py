@@ -11,7 +11,7 @@ from fpc_core.config import MapMethod, MapSettings, QuerySettings
 from fpc_core.explain.overlay import PrunedStyle
 from fpc_core.figures.recipe import FigureKind
 from fpc_core.workspace import open_workspace
-from tests.support.apptest import ROOT, open_page, open_tab, run_page, sent_to
+from tests.support.apptest import ROOT, open_page, open_tab, run_page, sent_to, texts
 
 SCRIPT = ROOT / "streamlit_app.py"
 SETTINGS = QuerySettings(neighbors=3, shortlist=32)
@@ -29,7 +29,9 @@ def app(small_world_in_use):
 
 
 def recipe(workspace, kind, **options):
-    return panel_recipe(workspace, QUERY, SETTINGS, kind, options.get("gallery", ""), options.get("maps"))
+    return panel_recipe(
+        workspace, QUERY, SETTINGS, kind, options.pop("gallery", ""), options.pop("maps", None), **options
+    )
 
 
 def test_rankings_are_saved_as_csv_with_ten_ranks_each(workspace):
@@ -41,7 +43,17 @@ def test_rankings_are_saved_as_csv_with_ten_ranks_each(workspace):
     assert all(float(row["distance"]) >= 0 for row in rows)
 
 
-@pytest.mark.parametrize("kind", [FigureKind.DROP_PROCESS, FigureKind.RANKED_LIST, FigureKind.TRANSPORT])
+PANELS = [
+    FigureKind.DROP_PROCESS,
+    FigureKind.RANKED_LIST,
+    FigureKind.TRANSPORT,
+    FigureKind.MARGIN,
+    FigureKind.QUERY_MAPS,
+    FigureKind.PATCH_LIFELINE,
+]
+
+
+@pytest.mark.parametrize("kind", PANELS)
 def test_panels_are_saved_as_png_and_svg(workspace, kind):
     image = resources.figure_file(workspace, recipe(workspace, kind), "png")
     assert image.startswith(b"\x89PNG")
@@ -73,6 +85,43 @@ def test_add_to_figure_adds_the_panel_it_stands_below(app, workspace):
     assert basket.gallery == workspace.retriever.memory.records[row].path.as_posix()
     open_tab(app, "Alpha").button(key="add-to-figure-alpha_lines").click()
     assert run_page(app).session_state["basket"].kind is FigureKind.ALPHA_LINES
+
+
+def test_the_tab_why_adds_the_two_hits_that_it_compares(app, workspace):
+    app.query_params.update({"query": QUERY, "neighbor": "5"})
+    run_page(app)
+    rival = open_tab(app, "Why").selectbox(key="rival-of-5").value
+    app.button(key="add-to-figure-margin").click()
+    basket = run_page(app).session_state["basket"]
+    records = workspace.retriever.memory.records
+    assert basket.kind is FigureKind.MARGIN
+    assert (basket.gallery, basket.rival) == tuple(records[row].path.as_posix() for row in (5, rival))
+
+
+def test_the_query_map_is_added_with_the_selected_hit_and_its_method(app, workspace):
+    app.query_params.update({"query": QUERY, "neighbor": "5", "map": "HiResCAM"})
+    run_page(app)
+    open_tab(app, "Query map").button(key="add-to-figure-query_maps").click()
+    basket = run_page(app).session_state["basket"]
+    assert (basket.kind, basket.maps.method) == (FigureKind.QUERY_MAPS, MapMethod.HIRES_CAM)
+    assert basket.gallery == workspace.retriever.memory.records[5].path.as_posix()
+
+
+def test_a_lifeline_is_saved_once_a_query_patch_is_pinned(app):
+    app.query_params.update({"query": QUERY, "pin": "g7"})
+    run_page(app)
+    assert "Pin a patch to save" in texts(open_tab(app, "Patch"))
+    app.query_params["pin"] = "q7"
+    run_page(app).button(key="add-to-figure-patch_lifeline").click()
+    basket = run_page(app).session_state["basket"]
+    assert (basket.kind, basket.patch) == (FigureKind.PATCH_LIFELINE, 7)
+
+
+def test_query_maps_name_the_selected_hit_for_the_encoder_only(workspace):
+    ranked_first = recipe(workspace, FigureKind.QUERY_MAPS, gallery="a.png", maps=MapSettings())
+    assert (ranked_first.gallery, ranked_first.selected) == ("", "a.png")
+    of_image = recipe(workspace, FigureKind.QUERY_MAPS, gallery="a.png", maps=MapSettings(index=5))
+    assert (of_image.gallery, of_image.selected) == ("a.png", "a.png")
 
 
 def test_a_panel_is_saved_in_the_visitors_style(workspace):

@@ -17,7 +17,7 @@ import pytest
 import torch
 from PIL import Image
 
-from fpc_core.config import DropStrategy, MapMethod, MapTarget, PruneSettings, QuerySettings
+from fpc_core.config import DropStrategy, MapMethod, MapTarget, PruneSettings, QuerySettings, Variant
 from fpc_core.data.images import resize_image, to_tensor
 from fpc_core.data.match_label import MatchLabel
 from fpc_core.data.occluder_rendering import cut_out, paint
@@ -59,7 +59,8 @@ def recipe(kind: FigureKind, **changes) -> FigureRecipe:
     queries = () if kind in OF_ALL_QUERIES else QUERIES
     if kind is FigureKind.SWEEP_MAP:
         changes = {"keep_rates": (1.0, 0.7, 0.5), "alphas": (0.0, 0.4, 1.0)} | changes
-    return FigureRecipe(kind, queries, SETTINGS, hits=3, flows=40, **changes)
+    settings = replace(SETTINGS, variant=Variant.PAPER) if kind is FigureKind.QUERY_MAPS else SETTINGS
+    return FigureRecipe(kind, queries, settings, hits=3, flows=40, **changes)
 
 
 def render(figure_recipe: FigureRecipe, workspace):

@@ -1,0 +1,1 @@
+"""Sections of the Compare page, used in `app/pages/compare.py`."""
