@@ -102,7 +102,7 @@ def test_rows_of_the_own_gallery_stay_on_pages_that_search_it():
     assert links[""] == {"query": ["b.jpg"], "gallery": ["own"]}
     links = links_after("", {"query": ["b.jpg"]})  # The dataset's gallery again.
     assert links["lab"] == {"l_query": ["b.jpg"]}
-    assert links["compare"] == {"c_query": ["b.jpg"]}
+    assert links["compare"] == {"c_query": ["b.jpg"], **sides}
 
 
 def test_a_page_gets_back_its_own_parameters():
