@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 set_passive_omp_wait()  # OpenMP reads this setting when torch is loaded.
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _EXPORTS = {
     "fpc_core.config": (
