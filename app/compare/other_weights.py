@@ -69,6 +69,15 @@ def choose_weights(workspace: Workspace) -> str:
     return "" if chosen == SAME else chosen
 
 
+def render_same_weights(reason: str) -> None:
+    """Render the choice of the weights of side B, disabled, so that it is not lost, with the reason."""
+    if is_public() or not (chosen := st.query_params.get(PARAM)):
+        st.caption(reason)
+        return
+    st.selectbox("Weights of B", [chosen], key=PARAM, bind="query-params", disabled=True)
+    st.caption(reason)
+
+
 def open_other(workspace: Workspace, name: str) -> Workspace | None:
     """Open the workspace of side B. If that is not possible, render the reason and what to do, and return None.
 
@@ -90,6 +99,10 @@ def open_other(workspace: Workspace, name: str) -> Workspace | None:
         other = resources.workspace(fitting, selection.choice.device, selection.data_roots)
     except (ValueError, OSError) as error:
         show_error(error)
+        st.caption(
+            "Compare reads image size, stride and heads of side B from its file. Weights for which you have to state "
+            "them can only be chosen on the Data page."
+        )
         if selection is not None:
             _render_data_button(selection.choice)
         return None
@@ -125,6 +138,11 @@ def query_of_other(other: Workspace, query: Query) -> Query:
     known = camera is None or camera < config.cameras  # The visitor chose the camera among those of side A.
     subject = query.subject if known else replace(query.subject, camera=None)
     return Query(query.name, resize_image(query.image, config.image_size), subject, other.key)
+
+
+def is_resized_twice(other: Workspace, query: Query) -> bool:
+    """Return whether side B gets an uploaded image that was resized for side A, whose input has another size."""
+    return not is_dataset_query(query) and query.image.shape[:2] != other.retriever.model.config.image_size
 
 
 def _is_file(name: str, roots: tuple[Root, ...]) -> bool:

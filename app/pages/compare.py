@@ -66,8 +66,9 @@ def both_sides(
                 if not shared:
                     weights = choose_weights(workspace)
                 side = controls.side_settings(f"{name.lower()}_", default, shortlist, by_hand=shared)
-            settings[name] = limited(controls.with_given_patches(side, requested) if shared else side, largest)
+            settings[name] = controls.with_given_patches(side, requested) if shared else side
     st.session_state["preset"] = preset_of(*settings.values())
+    settings = {name: limited(each, largest) for name, each in settings.items()}
     with presets, st.container(horizontal=True, vertical_alignment="bottom"):
         st.pills("Presets", list(PRESETS), key="preset", on_change=choose_preset, args=(shortlist,))
         st.caption("Side A has the settings of Explore and the other pages, side B its own.")
@@ -79,7 +80,7 @@ def both_sides(
 def choose_weights(workspace: Workspace) -> str:
     """Render the choice of the weights of side B, and return their name, or an empty string for those of side A."""
     if isinstance(workspace, PersonalWorkspace):
-        st.caption("Your own gallery is searched with the same weights on both sides.")
+        other_weights.render_same_weights("Your own gallery is searched with the same weights on both sides.")
         return ""
     return other_weights.choose_weights(workspace)
 
@@ -108,10 +109,10 @@ def search_sides(
     """
     sides = {}
     for name, each in settings.items():
-        own, image = workspace, query
+        searched, image = workspace, query
         if other is not None and name == "B":
-            own, image = other, other_weights.query_of_other(other, query)
-        sides[name] = Side(own, image, search.search(own, image, each).trace, names[name])
+            searched, image = other, other_weights.query_of_other(other, query)
+        sides[name] = Side(searched, image, search.search(searched, image, each).trace, names[name])
     return sides
 
 
@@ -145,6 +146,9 @@ def page() -> None:
     status.status_line(workspace, *settings.values(), other=other)
     if weights and other is None:
         return
+    if other is not None and other_weights.is_resized_twice(other, query):
+        height, width = query.image.shape[:2]
+        st.caption(f"Side B resizes your image from {width} × {height} pixels, the input size of side A.")
     progress.protocol_caption(workspace.dataset)
     sides = search_sides(workspace, other, query, settings, names)
     traces = {name: side.trace for name, side in sides.items()}

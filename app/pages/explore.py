@@ -123,8 +123,9 @@ def filter_by_person(workspace: Workspace, chosen: str) -> int | None:
 
 
 def page() -> None:
-    workspace, gallery_problems = workspace_to_search(load_workspace_or_stop())
-    apply_first_visit_defaults(workspace.dataset.neighbors)
+    of_dataset = load_workspace_or_stop()
+    workspace, gallery_problems = workspace_to_search(of_dataset)
+    apply_first_visit_defaults(of_dataset.dataset.neighbors)
     view, problems = view_from_url(workspace)
     with st.container(key="explore", gap="xxsmall"):
         warnings = st.container()  # Always present, so that the content below does not move when a message disappears.

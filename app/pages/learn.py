@@ -125,8 +125,9 @@ def render_try_it(workspace: Workspace, query: Query, view: View, context: Lesso
 
 
 def page() -> None:
-    workspace, gallery_problems = workspace_to_search(load_workspace_or_stop())
-    apply_first_visit_defaults(workspace.dataset.neighbors)
+    of_dataset = load_workspace_or_stop()
+    workspace, gallery_problems = workspace_to_search(of_dataset)
+    apply_first_visit_defaults(of_dataset.dataset.neighbors)
     view, problems = view_from_url(workspace)
     # Presenter mode hides the sidebar, so the speaker has a panel that opens when it is pointed at or has the focus.
     with st.container(key="presenter-settings") if PRESENTING else st.sidebar:

@@ -1,4 +1,4 @@
-"""The visitor's own gallery: a few images in the memory of the session, which end with the browser tab.
+"""The visitor's own gallery: a few images in the memory of the session, which a reload ends.
 
 The query parameter `gallery=own` says that a page searches it. Rows of hits in the same URL are then rows of it.
 """
@@ -40,6 +40,7 @@ def add_images(images: Sequence[UploadedImage], size: Size) -> str:
     for key in list(stored):
         if key[1] != size:  # Images for another model's input are not shown, and would take room.
             del stored[key]
+            _forget_unused()
     stored.update({key: new[key] for key in others[:room]})
     parts = [f"Added {_count(len(others[:room]))} to your gallery"]
     if known:
@@ -47,6 +48,11 @@ def add_images(images: Sequence[UploadedImage], size: Size) -> str:
     if left_out := len(others[room:]):
         parts.append(f"{_count(left_out)} did not fit: it holds {MAX_IMAGES}")
     return "; ".join(parts) + "."
+
+
+def is_full(size: Size) -> bool:
+    """Return whether no image of this (height, width) in pixels can be added."""
+    return len(gallery_images(size)) >= MAX_IMAGES
 
 
 def contains(image: UploadedImage, size: Size) -> bool:
@@ -65,14 +71,16 @@ def remove_image(name: str, size: Size) -> None:
     for key in [key for key, image in stored.items() if image.name == name and key[1] == size]:
         del stored[key]
     _forget_unused()
-    search_own(bool(gallery_images(size)) and is_searched())
+    if is_searched():
+        search_own(bool(gallery_images(size)))
 
 
 def clear() -> None:
     """Remove all images."""
     _images().clear()
     _forget_unused()
-    search_own(False)
+    if is_searched():
+        search_own(False)
 
 
 def is_searched() -> bool:
@@ -94,6 +102,17 @@ def features() -> dict[tuple[str, str], GalleryFeatures]:
     """Return the tokens of the images by digest of the weights and of the pixels; the caller may add to them."""
     stored: dict[tuple[str, str], GalleryFeatures] = st.session_state.setdefault(_FEATURES, {})
     return stored
+
+
+def forget_features_of_other_weights(weights: str) -> None:
+    """Delete the tokens that other weights computed, so that trying many weights does not need more and more memory."""
+    for key in [key for key in features() if key[0] != weights]:
+        del features()[key]
+
+
+def has_images() -> bool:
+    """Return whether the gallery has images, for whatever input size they were made."""
+    return bool(_images())
 
 
 def stored_workspace(key: object) -> PersonalWorkspace | None:

@@ -100,7 +100,7 @@ def read_params(current: str, params: Params) -> None:
     """
     shared = _shared()
     state = _STATES.get(current, _NO_STATE)
-    before = shared.get("query")
+    before = shared.get("query"), shared.get(_GALLERY)
     for name in state.names_for(shared):
         if values := params.get(state.param(name)):
             shared[name] = values[-1:]  # A parameter is there twice while the browser changes the page.
@@ -110,8 +110,8 @@ def read_params(current: str, params: Params) -> None:
             shared.pop(name, None)
     if is_upload(shared.get("query", [""])[0]):  # The pages share an upload without a link.
         del shared["query"]
-    if shared.get("query") != before:
-        for name in _SELECTION:  # It belongs to the hits of the previous query.
+    if (shared.get("query"), shared.get(_GALLERY)) != before:
+        for name in _SELECTION:  # It belongs to the hits of the previous query, or to another gallery.
             if name not in state.names_for(shared):
                 shared.pop(name, None)
 

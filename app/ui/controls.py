@@ -48,12 +48,16 @@ def query_settings(
         panel: Container for the sliders; by default they are above the choices.
     """
 
-    def on_release(values: Mapping[str, float]) -> None:
+    max_k = max_neighbors(shortlist)
+
+    def on_release(released: Mapping[str, float]) -> None:
+        # A small gallery limits K only while it is searched: a K that was not moved keeps the value in the URL.
+        moved = released["k"] != min(requested.neighbors, max_k)
+        values = {**released, "k": released["k"] if moved else requested.neighbors}
         write_slider_params(st.query_params, values)
         if fragment:
             pending_release.rerun_fragment_for_release(fragment, values)
 
-    max_k = max_neighbors(shortlist)
     with panel or nullcontext():
         _render_sliders(requested, max_k, on_release, compact=panel is not None)
     settings = with_slider_values(replace(method_settings(), shortlist=shortlist, neighbors=1), requested)
@@ -64,7 +68,7 @@ def query_settings(
     def reset() -> None:
         set_side_widgets("", default, shortlist, ("variant", "drop", "solver", "epsilon"))
         pending_release.clear_pending()
-        values = {"gamma": default.prune.keep_rate, "alpha": default.alpha, "k": default.neighbors}
+        values = {"gamma": default.prune.keep_rate, "alpha": default.alpha, "k": _DEFAULT.neighbors}
         write_slider_params(st.query_params, values)
         given_patches.forget()
 

@@ -15,7 +15,7 @@ from app.session.pending_photo import PendingPhoto
 from app.session.uploads import cut_out, store_uploads, whole_image
 from fpc_core.data.browser_encoding import data_uri
 from fpc_core.data.images import ImageError
-from fpc_core.data.uploads.crops import HIGHEST, LOWEST, Size
+from fpc_core.data.uploads.crops import MAX_RELATIVE_HEIGHT, MIN_RELATIVE_HEIGHT, Size
 
 
 def crop_pending_photo(target: Size, choose: Callable[[str], None], searches_own: bool) -> None:
@@ -63,7 +63,7 @@ def whole_image_note(photo: Size, target: Size) -> str:
     """
     resized = f"The whole image would be resized from {photo[1]} × {photo[0]} to {target[1]} × {target[0]} pixels"
     change = (photo[1] / photo[0]) / (target[1] / target[0])
-    if LOWEST <= 1 / change <= HIGHEST:
+    if MIN_RELATIVE_HEIGHT <= 1 / change <= MAX_RELATIVE_HEIGHT:
         return f"{resized}, with little distortion."
     return f"{resized}, which makes people {max(change, 1 / change):.1f} times {'thinner' if change > 1 else 'wider'}."
 
@@ -89,6 +89,9 @@ def on_choice(photo: PendingPhoto, choose: Callable[[str], None], searches_own: 
                 images = cut_out(photo, choice.boxes)
     except ImageError as error:
         pending_photo.refuse(f"{str(error).removesuffix('.')}.")
+        return
+    if choice.action is CropAction.GALLERY and own_gallery.is_full(photo.target):
+        pending_photo.refuse(f"Your gallery is full: it holds {own_gallery.MAX_IMAGES} images. Remove some first.")
         return
     pending_photo.forget()
     if choice.action is CropAction.GALLERY:

@@ -11,6 +11,7 @@ from app.session import link_checks, own_gallery
 from app.session.own_gallery import OWN, PARAM
 from app.session.uploads import UploadedImage
 from fpc_core.data.images import content_hash
+from fpc_core.runtime.out_of_memory import OutOfMemoryError
 from fpc_core.workspace import PersonalWorkspace, Workspace, encode_images, with_gallery
 
 DATASET = "dataset"
@@ -30,9 +31,15 @@ def workspace_to_search(workspace: Workspace) -> tuple[Workspace, tuple[str, ...
     if images:
         try:
             return _own_workspace(workspace, images), ()
-        except ValueError as error:  # Tokens exceed the range of float16, as with damaged weights.
+        except (ValueError, OutOfMemoryError) as error:  # Damaged weights give tokens beyond the range of float16.
+            own_gallery.search_own(False)
             return workspace, (f"Your gallery cannot be encoded: {error}. Searching {workspace.dataset.name}.",)
     own_gallery.search_own(False)
+    if own_gallery.has_images():
+        return workspace, (
+            "Your gallery was made for weights with another input size. Add the images again to search it. "
+            f"Searching {workspace.dataset.name}.",
+        )
     return workspace, (
         "This link searches a visitor's own gallery, which isn't stored on the server. "
         f"Searching {workspace.dataset.name}.",
@@ -47,6 +54,7 @@ def _own_workspace(workspace: Workspace, images: Sequence[UploadedImage]) -> Per
     if stored is not None:
         return stored
     weights, features = workspace.weights_fingerprint, own_gallery.features()
+    own_gallery.forget_features_of_other_weights(weights)
     new = {digest: image for digest, image in zip(digests, images, strict=True) if (weights, digest) not in features}
     if new:
         with st.spinner("Encoding your gallery …"):
@@ -87,8 +95,8 @@ def render_gallery_choice(workspace: Workspace) -> None:
             required=True,
             key=key,
             on_change=changed,
-            help="Your gallery holds images that you add. It stays in memory and ends with this browser tab. If K is "
-            "the whole gallery, the final ranking mixes all of its images: try a smaller K.",
+            help="Your gallery holds images that you add, in memory, until you reload or close the page. If K is the "
+            "whole gallery, the final ranking mixes all of its images: try a smaller K.",
         )
         with st.popover("Edit", type="tertiary"):
             _render_removal(names, size)

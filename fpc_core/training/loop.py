@@ -31,7 +31,7 @@ from fpc_core.training.batches import (
 )
 from fpc_core.training.settings import Progress, TrainSettings
 from fpc_core.training.stages import StageLoss, TrainingMemory, autocast, encode_memory, start_from_class_means
-from fpc_core.training.state import WEIGHTS, append_log, copy_weights, cut_log, restore_state, save_state
+from fpc_core.training.state import STATE, WEIGHTS, append_log, copy_weights, cut_log, restore_state, save_state
 
 _REPORT_EVERY = 10  # Number of steps between two reports.
 _PACE_REPORTS = 20  # Number of reports over which the pace is averaged.
@@ -82,6 +82,8 @@ def train(
         model = FPC(replace(config, identities=images.classes), settings.drop_path)
         if init is not None:
             model.load_state_dict(init.state_dict())
+        elif settings.frozen_blocks and not (out / STATE).is_file():
+            raise ValueError("frozen_blocks keeps initial weights, but there are none; choose them with --init")
         freeze(model, settings.frozen_blocks)
         run = _Run(model.to(device).train(), images, person, settings, out, report)
         run.until(settings.steps if stop_after is None else min(stop_after, settings.steps))

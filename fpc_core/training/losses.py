@@ -55,7 +55,8 @@ def relaxed_transport(cls: Tensor, patches: Tensor) -> Tensor:
     """Compute a lower bound of the transport distance (Eq. 5) between all pairs of images, without a solver.
 
     Every patch moves to the nearest patch of the other image, whatever weight that one has (the relaxed word mover's
-    distance of Kusner et al. 2015). The weights are the marginals of the released code. Both directions are averaged.
+    distance of Kusner et al. 2015). The weights are the marginals of the released code. If no patch of an image agrees
+    with the other one, the distance is 1, because the released similarity is 0 then. Both directions are averaged.
 
     Args:
         cls: (B, C) `[cls]` tokens of the images.
@@ -69,8 +70,9 @@ def relaxed_transport(cls: Tensor, patches: Tensor) -> Tensor:
     tokens = F.normalize(at_least_float32(cls), dim=1)
     nearest = (unit @ unit.T).view(images, count, images, count).amax(dim=3)  # Shape (B, N, B).
     weight = (unit @ tokens.T).view(images, count, images).clamp_min(0.0)
-    weight = weight / weight.sum(dim=1, keepdim=True).clamp_min(torch.finfo(weight.dtype).tiny)
-    distance = (weight * (1.0 - nearest)).sum(dim=1)
+    total = weight.sum(dim=1)
+    distance = (weight * (1.0 - nearest)).sum(dim=1) / total.clamp_min(torch.finfo(weight.dtype).tiny)
+    distance = torch.where(total > 0, distance, 1.0)
     return (distance + distance.T) / 2
 
 

@@ -89,7 +89,8 @@ def restore_state(
         raise ValueError(
             f"{path} is damaged or not the state of a training run; choose another output folder or delete it"
         ) from error
-    if stored_settings != asdict(settings):
+    # Settings that a later version has added had their defaults when the run started.
+    if asdict(TrainSettings()) | stored_settings != asdict(settings):
         raise ValueError(f"{path} belongs to a run with other settings; choose another output folder or delete it")
     if count != processes:
         raise ValueError(

@@ -27,8 +27,8 @@ from tests.support.server import chromium, resident, server
 
 PAGES = ("Explore", "Learn", "Sweep", "Evaluate", "Atlas", "Lab", "Compare", "Figures", "Data")
 # Pages that share their settings, with the prefix of the query parameters.
-PREFIXES = {"Explore": "", "Learn": "", "Lab": "l_", "Evaluate": "e_", "Atlas": "at_"}
-SETTINGS = ("gamma", "alpha", "k", "drop", "variant", "solver", "epsilon")
+PREFIXES = {"Explore": "", "Learn": "", "Lab": "l_", "Evaluate": "e_", "Atlas": "at_", "Compare": "a_"}
+SETTINGS = ("alpha", "k", "drop", "variant", "solver", "epsilon")
 RAPID = 30  # Milliseconds between rapid clicks.
 ACTION_TIMEOUT = 2_000  # Milliseconds after which an action counts as missed.
 SETTLE_TIMEOUT = 90_000  # Milliseconds until a page must be idle.
@@ -160,8 +160,10 @@ class Walk:
         return urlsplit(self.page.url).path.strip("/") == ("" if name == "Explore" else name.lower())
 
     def _settings(self, name: str) -> dict[str, list[str]]:
-        params = parse_qs(urlsplit(self.page.url).query)
-        return {each: params[PREFIXES[name] + each] for each in SETTINGS if PREFIXES[name] + each in params}
+        params, prefix = parse_qs(urlsplit(self.page.url).query), PREFIXES[name]
+        gamma = params.get(f"{prefix}gamma", ["1.0" if name == "Compare" else "0.8"])
+        settings = {each: params[prefix + each] for each in SETTINGS if prefix + each in params}
+        return settings | {"gamma": [f"{float(gamma[0]):g}"]}
 
     def _expect(self, expected: dict[str, list[str]], name: str, where: str) -> None:
         if (found := self._settings(name)) != expected:

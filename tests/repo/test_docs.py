@@ -35,6 +35,11 @@ def site():
     return importlib.import_module("docs.site")
 
 
+@pytest.mark.parametrize("name", TEXTS)
+def test_no_placeholder_is_left(name):
+    assert re.findall(r"\b(?:TODO|FIXME|TBD|[A-Z]+_(?:TITLE|STRIP|PAGE|PAIRS))\b", TEXTS[name]) == []
+
+
 def commands(text):
     """What stands behind `python -m` in code, without comments; one that is cut short by dots says nothing."""
     code = "\n".join(re.findall(r"```\w*\n(.*?)```", text, re.DOTALL) + re.findall(r"(?<!`)`([^`\n]+)`(?!`)", text))

@@ -8,7 +8,10 @@ from fpc_core.data.images import MIN_SIDE
 
 Size = tuple[int, int]
 
-LOWEST, HIGHEST = 0.75, 1.6  # Range of height / width of a tight crop, relative to that of the model's input.
+MIN_RELATIVE_HEIGHT, MAX_RELATIVE_HEIGHT = (
+    0.75,
+    1.6,
+)  # Range of height / width of a tight crop, relative to that of the model's input.
 MAX_CROP_HEIGHT = 1024  # Maximum height of a tight crop in pixels; upright photos of phones have 1920 and more.
 
 
@@ -58,7 +61,7 @@ class CropBox:
 def is_tight_crop(image: Size, target: Size) -> bool:
     """Return whether an image looks like a tight crop of one person, which needs no cropping.
 
-    For an input of 256 x 128 pixels, height / width must be between 1.5 and 3.2. Higher images than `MAX_CROP_HEIGHT`
+    For an input of 256 x 128 pixels, height / width must be between 1.5 and 3.2. Images taller than `MAX_CROP_HEIGHT`
     are taken for photos, because photos of phones have such shapes too.
 
     Args:
@@ -66,7 +69,7 @@ def is_tight_crop(image: Size, target: Size) -> bool:
         target: Height and width of the model's input in pixels.
     """
     relative = (image[0] / image[1]) / (target[0] / target[1])
-    return LOWEST <= relative <= HIGHEST and image[0] <= MAX_CROP_HEIGHT
+    return MIN_RELATIVE_HEIGHT <= relative <= MAX_RELATIVE_HEIGHT and image[0] <= MAX_CROP_HEIGHT
 
 
 def largest_box(photo: Size, target: Size) -> Size:

@@ -87,3 +87,20 @@ def test_visitors_do_not_share_their_galleries():
     one, other = AppTest.from_function(page), AppTest.from_function(page)
     call(one, "add_images", [image(1)], SIZE)
     assert call(other, "gallery_images", SIZE) == "()"
+
+
+def test_removing_an_image_keeps_the_selected_hit_of_the_dataset():
+    visitor = AppTest.from_function(page)
+    call(visitor, "add_images", [image(1), image(2)], SIZE)
+    for name, arguments in (("remove_image", ("1.png", SIZE)), ("clear", ())):
+        visitor.query_params["neighbor"] = "812"
+        call(visitor, name, *arguments)
+        assert visitor.query_params["neighbor"] == "812"
+
+
+def test_a_gallery_is_full_with_the_maximum_number_of_images():
+    visitor = AppTest.from_function(page)
+    call(visitor, "add_images", [image(value) for value in range(MAX_IMAGES - 1)], SIZE)
+    assert call(visitor, "is_full", SIZE) == "False"
+    call(visitor, "add_images", [image(99)], SIZE)
+    assert call(visitor, "is_full", SIZE) == "True"

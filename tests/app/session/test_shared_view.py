@@ -105,6 +105,12 @@ def test_rows_of_the_own_gallery_stay_on_pages_that_search_it():
     assert links["compare"] == {"c_query": ["b.jpg"], **sides}
 
 
+def test_another_gallery_drops_the_hits_of_the_previous_one():
+    links_after("", {"query": ["a.jpg"], "neighbor": ["7"], "rival": ["17"], "pin": ["g3"]})
+    links = links_after("compare", {"c_query": ["a.jpg"], "gallery": ["own"]})
+    assert links[""].keys() & {"neighbor", "rival", "pin"} == set()
+
+
 def test_a_page_gets_back_its_own_parameters():
     links_after("atlas", {"class": ["Wrong throughout"], "at_gamma": ["0.5"]})
     links = links_after("", {"gamma": ["0.7"], "data": ["street"]})

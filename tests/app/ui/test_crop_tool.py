@@ -207,6 +207,31 @@ def test_compare_has_its_settings_again_with_the_dataset(small_world_in_use, dec
     assert "K 3 ·" not in texts(app)
 
 
+def test_boxes_stay_when_the_gallery_is_full(small_world_in_use, decide, monkeypatch):
+    monkeypatch.setattr("app.session.own_gallery.MAX_IMAGES", 0)
+    app = decide(open_photo(), CropAction.GALLERY)
+    assert "Your gallery is full" in app.warning[0].value
+    monkeypatch.setattr("app.session.own_gallery.MAX_IMAGES", 32)
+    app = decide(app, CropAction.GALLERY)
+    assert len(own_gallery(app)[0]) == 3
+
+
+def test_a_small_gallery_does_not_change_k(small_world_in_use, decide, monkeypatch):
+    def sliders(shown, *, on_release, **_):
+        values = {each.name: each.value for each in shown}
+        st.caption(f"K shown {values['k']}")
+        st.button("release", key="release", on_click=on_release, args=({**values, "alpha": 0.7},))
+
+    monkeypatch.setattr("app.ui.controls.live_sliders", sliders)
+    app = decide(open_photo(), CropAction.GALLERY)
+    assert "K shown 3" in texts(app)
+    app.button(key="release").click()
+    app = run_page(run_page(app))  # The first run is that of the fragment with the rankings.
+    assert app.query_params["alpha"] == "0.7"
+    app.pills(key="searched-gallery").set_value("dataset")
+    assert "K shown 10" in texts(run_page(app))
+
+
 def test_a_gallery_that_cannot_be_encoded_is_reported(small_world_in_use, decide, monkeypatch):
     def fail(*_):
         raise ValueError("tokens exceed the range of float16; check the weights")
@@ -214,6 +239,7 @@ def test_a_gallery_that_cannot_be_encoded_is_reported(small_world_in_use, decide
     monkeypatch.setattr("app.ui.gallery_choice.encode_images", fail)
     app = decide(open_photo(), CropAction.GALLERY)
     assert app.warning[0].value.startswith("Your gallery cannot be encoded\\: tokens exceed the range of float16")
+    assert "gallery" not in app.query_params
     assert len(own_gallery(app)[0]) > 3
 
 

@@ -111,6 +111,12 @@ def test_relaxed_transport_is_below_the_exact_distance_and_zero_to_itself():
     assert torch.equal(relaxed, relaxed.T)
 
 
+def test_images_without_agreement_are_far_apart():
+    cls = torch.tensor([[1.0, 0.0], [-1.0, 0.0]])
+    patches = torch.tensor([[[1.0, 0.1], [1.0, -0.1]], [[-1.0, 0.1], [-1.0, -0.1]]])
+    assert relaxed_transport(cls, patches).flatten().tolist() == pytest.approx([0.0, 1.0, 1.0, 0.0], abs=1e-6)
+
+
 def test_patch_triplet_takes_the_hardest_pairs_of_relaxed_distances():
     generator = torch.Generator().manual_seed(1)
     cls, patches = torch.randn(4, 8, generator=generator), torch.randn(4, 5, 8, generator=generator)
@@ -129,6 +135,23 @@ def test_frozen_blocks_keep_the_initial_weights(dataset, tmp_path):
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed
     assert all(name.startswith("blocks.2.") for name in changed)
+
+
+def test_frozen_blocks_need_initial_weights(dataset, tmp_path):
+    with pytest.raises(ValueError, match="frozen_blocks keeps initial weights, but there are none"):
+        train(dataset, CONFIG, replace(QUICK, frozen_blocks=2), tmp_path)
+
+
+def test_a_run_of_an_earlier_version_is_resumed(dataset, tmp_path):
+    config = training_config(dataset, CONFIG)
+    whole = train(dataset, config, QUICK, tmp_path / "whole")
+    train(dataset, config, QUICK, tmp_path / "old", stop_after=5)
+    content = torch.load(tmp_path / "old" / STATE, weights_only=True)
+    for name in ("frozen_blocks", "class_means", "patch_loss"):
+        del content["settings"][name]
+    torch.save(content, tmp_path / "old" / STATE)
+    resumed = train(dataset, config, QUICK, tmp_path / "old")
+    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), resumed.parameters(), strict=True))
 
 
 def test_more_frozen_blocks_than_the_model_has_are_refused():
