@@ -99,7 +99,8 @@ def whole(request, browser, url):
     path, last = PAGES[request.param]
     visit(page, f"{url}/{path}")
     page.get_by_text(last).first.wait_for(timeout=240_000)
-    page.get_by_test_id("stProgress").wait_for(state="detached", timeout=240_000)  # Of a job whose results are shown.
+    job = page.get_by_test_id("stProgress").filter(has_not_text="Step ")  # Learn shows the number of the step.
+    job.wait_for(state="detached", timeout=240_000)
     settle(page)
     yield request.param, page
     page.close()

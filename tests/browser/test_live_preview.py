@@ -1,8 +1,12 @@
 """What answers while a dial is dragged: drawn in the browser, in silence, and equal to what the server says later."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from fpc_core.matching.ranking import swap_alphas
+from fpc_core.results import Shortlist
 from tests.support.browser import captions, dial, dragging, drawn_anew, move, open_demo, open_tab, order, settle
 
 pytestmark = pytest.mark.browser
@@ -61,7 +65,14 @@ def test_dragging_alpha_reorders_cards_without_a_server_message(frames, url):
 
 def test_the_browser_ranks_as_the_core_does_at_every_alpha_and_swap(page, matched):
     retriever, _, match, record = matched
-    swaps = [swap.alpha for swap in swap_alphas(match.shortlist.d_cos, match.transport.distance, top=10)]
+    sent = page.evaluate("() => ['indices', 'dCos', 'dEmd'].map((name) => [...fpcLive.answer.match[name]])")
+    rows, d_cos, d_emd = (np.array(each, kind) for each, kind in zip(sent, (int, np.float32, np.float32), strict=True))
+    assert rows.tolist() == match.shortlist.indices.tolist()
+    np.testing.assert_allclose(d_cos, match.shortlist.d_cos, atol=1e-6)
+    np.testing.assert_allclose(d_emd, match.transport.distance, atol=1e-6)
+    # At a swap two distances are equal, so the last bit decides: the core ranks the distances that the browser has.
+    match = replace(match, shortlist=Shortlist(rows, d_cos), transport=replace(match.transport, distance=d_emd))
+    swaps = [swap.alpha for swap in swap_alphas(d_cos, d_emd, top=10)]
     assert len(swaps) > 5
     for alpha in [*(step / 20 for step in range(21)), *swaps]:
         page.evaluate("alpha => window.fpcLive.preview({ alpha })", alpha)

@@ -24,6 +24,14 @@ test("a keep rate is drawn from the answer or the grid of the same key", () => {
   assert.equal(store.match(), null);
 });
 
+test("patches dropped by hand are drawn at every keep rate, but not before the sliders are mounted", () => {
+  const store = new LiveStore();
+  store.receive({ answer: { key: "a", gamma: 0.8, byHand: true, match: "by hand" } });
+  assert.equal(store.match(), null);
+  store.preview({ gamma: 0.5, alpha: 0.4, k: 10 });
+  assert.equal(store.match(), "by hand");
+});
+
 test("the oldest images are dropped, and one that comes again is new", () => {
   const store = new LiveStore();
   store.addImages(Object.fromEntries(Array.from({ length: MAX_IMAGES }, (_, index) => [`g${index}`, "x"])));

@@ -11,7 +11,7 @@ from fpc_core.model.checkpoint import load_checkpoint
 from fpc_core.model.fpc import FPC
 from fpc_core.workspace import DEMO_ROOT
 
-QUERY = "0001_c2_f0000000.jpg"  # one of the queries
+QUERY = min(path.name for path in (DEMO_ROOT / "query").iterdir())
 _THEIRS = {  # the authors' names, by ours
     "encoder.patch_embed": "base.patch_embed.proj",
     "encoder.position": "base.pos_embed",

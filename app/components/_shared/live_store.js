@@ -119,11 +119,11 @@ class LiveStore extends EventTarget {
 
   /**
    * Return the data for the keep rate that the slider shows, or null if it must come from the server. In that case
-   * views do not change.
+   * views do not change. Before the sliders are mounted, no value is known.
    * @returns {LiveMatch | null}
    */
   match() {
-    if (!this.answer) return null;
+    if (!this.answer || this.view.gamma === undefined) return null;
     if (this.answer.byHand || this.answer.gamma === this.view.gamma) return this.answer.match;
     return this.grid?.key === this.answer.key ? (this.grid.matches.get(this.view.gamma) ?? null) : null;
   }

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.load.visit import LeftError, visit
+from tests.load.visit import ConnectionLostError, visit
 from tests.support.server import ROOT
 
 WITHIN = 10.0  # seconds, as SECURITY.md says
@@ -74,7 +74,7 @@ def test_the_process_exits_soon_after_the_server_stops(tmp_path, work):
                     began = time.monotonic()
                     await asyncio.to_thread(process.wait, 60)
                     return time.monotonic() - began
-            except (OSError, LeftError):
+            except (OSError, ConnectionLostError):
                 await asyncio.sleep(0.1)
         raise TimeoutError
 
