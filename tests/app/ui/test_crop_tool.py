@@ -157,7 +157,8 @@ def test_images_of_an_own_gallery_do_not_enter_shared_caches(small_world_in_use,
     app = decide(open_photo(data=photo((21, 22, 23))), CropAction.GALLERY)  # Nobody in the dataset.
     sent = {uri for images in sent_to(app, "image_store") for uri in images.values()}
     assert len(sent) == 3
-    stored = list(RESULTS._entries.values())  # A copy, because jobs in the background add to it.
+    with RESULTS._lock:  # Jobs in the background add to it.
+        stored = list(RESULTS._entries.values())
     assert sent.isdisjoint(value for value, _ in stored if isinstance(value, str))
 
 
