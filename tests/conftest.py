@@ -9,7 +9,7 @@ import pytest
 import fpc_core.model  # noqa: F401  declares torchvision's operators before torchmetrics or timm import it
 from fpc_core.cli import main
 from fpc_core.workspace import Places, demo_memory_folder
-from tests.support.browser import open_demo, settle
+from tests.support.browser import console_errors, open_demo, settle
 from tests.support.server import chromium, server
 
 # Timings are benchmarks, not tests. With CI set the same examples are tried every time, so that no change is refused
@@ -132,17 +132,10 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 def page(browser, url):
     """A fresh visitor at 1280 px on the loaded page; afterwards, not one error in the console."""
     page = browser.new_page(viewport={"width": 1280, "height": 1000})
-    complaints = []
-
-    def note(message):
-        if message.type == "error":
-            complaints.append(f"{message.text} {message.location.get('url', '')}")
-
-    page.on("console", note)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
+    errors = console_errors(page)
     open_demo(page, url)
     yield page
     settle(page)
     assert page.get_by_test_id("stException").count() == 0
     page.close()
-    assert complaints == []
+    assert errors == []

@@ -17,7 +17,7 @@ from app.ui.query_picker import is_dataset_query, query_of
 from fpc_core.config import ModelConfig, PruneSettings
 from fpc_core.data.images import resize_image
 from fpc_core.io.bounded_files import escape_name
-from fpc_core.workspace import Places, Workspace, build_options, check_cameras, roots_in_use
+from fpc_core.workspace import PersonalWorkspace, Places, Workspace, build_options, check_cameras, roots_in_use
 from fpc_core.workspace.allowed_roots import OutsideRootsError, Root, confine_memory, name_of, resolve
 from fpc_core.workspace.inspect import MemoryStatus
 
@@ -37,9 +37,15 @@ class _Selection:
 def choose_weights(workspace: Workspace) -> str:
     """Render the choice of the weights of side B, and return their name, or an empty string for those of side A.
 
-    In public mode, where data and weights are fixed, the choice is not rendered.
+    An own gallery is searched with the same weights on both sides, so the choice is then disabled. In public mode,
+    where data and weights are fixed, it is not rendered.
     """
     requested = st.query_params.get(PARAM, "")
+    if isinstance(workspace, PersonalWorkspace):
+        if requested and not is_public():  # An absent widget would lose its query parameter.
+            st.selectbox("Weights of B", [requested], key=PARAM, bind="query-params", disabled=True)
+        st.caption("Your own gallery is searched with the same weights on both sides.")
+        return ""
     if is_public():
         if requested:
             show_warning(f"The link sets {PARAM}. This public app uses fixed weights and ignores this setting.")
@@ -67,15 +73,6 @@ def choose_weights(workspace: Workspace) -> str:
         "builds it.",
     )
     return "" if chosen == SAME else chosen
-
-
-def render_same_weights(reason: str) -> None:
-    """Render the choice of the weights of side B, disabled, so that it is not lost, with the reason."""
-    if is_public() or not (chosen := st.query_params.get(PARAM)):
-        st.caption(reason)
-        return
-    st.selectbox("Weights of B", [chosen], key=PARAM, bind="query-params", disabled=True)
-    st.caption(reason)
 
 
 def open_other(workspace: Workspace, name: str) -> Workspace | None:

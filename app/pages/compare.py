@@ -27,7 +27,7 @@ from app.ui.query_picker import has_recipe, pick_query, view_from_url
 from fpc_core.config import QuerySettings
 from fpc_core.data.match_rule import MatchRule
 from fpc_core.explain.cards import identity_label
-from fpc_core.workspace import PersonalWorkspace, Workspace
+from fpc_core.workspace import Workspace
 
 
 def choose_preset(shortlist: int) -> None:
@@ -64,7 +64,7 @@ def both_sides(
             headlines[name] = st.empty()
             with st.popover(f"Edit {name}", icon=":material/tune:"):
                 if not shared:
-                    weights = choose_weights(workspace)
+                    weights = other_weights.choose_weights(workspace)
                 side = controls.side_settings(f"{name.lower()}_", default, shortlist, by_hand=shared)
             settings[name] = controls.with_given_patches(side, requested) if shared else side
     st.session_state["preset"] = preset_of(*settings.values())
@@ -75,14 +75,6 @@ def both_sides(
     if settings["A"] == settings["B"] and not weights:
         st.info("Both sides have the same settings. Choose a preset, or edit a side.", icon=":material/compare:")
     return settings, weights, headlines
-
-
-def choose_weights(workspace: Workspace) -> str:
-    """Render the choice of the weights of side B, and return their name, or an empty string for those of side A."""
-    if isinstance(workspace, PersonalWorkspace):
-        other_weights.render_same_weights("Your own gallery is searched with the same weights on both sides.")
-        return ""
-    return other_weights.choose_weights(workspace)
 
 
 def limited(settings: QuerySettings, largest: int) -> QuerySettings:

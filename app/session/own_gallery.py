@@ -42,11 +42,11 @@ def add_images(images: Sequence[UploadedImage], size: Size) -> str:
             del stored[key]
             _forget_unused()
     stored.update({key: new[key] for key in others[:room]})
-    parts = [f"Added {_count(len(others[:room]))} to your gallery"]
+    parts = [f"Added {_plural(len(others[:room]))} to your gallery"]
     if known:
-        parts.append(f"{_count(len(known))} {'was' if len(known) == 1 else 'were'} there already")
+        parts.append(f"{_plural(len(known))} {'was' if len(known) == 1 else 'were'} there already")
     if left_out := len(others[room:]):
-        parts.append(f"{_count(left_out)} did not fit: it holds {MAX_IMAGES}")
+        parts.append(f"{_plural(left_out)} did not fit: it holds {MAX_IMAGES}")
     return "; ".join(parts) + "."
 
 
@@ -140,5 +140,5 @@ def _images() -> dict[tuple[str, Size], UploadedImage]:
     return images
 
 
-def _count(number: int) -> str:
+def _plural(number: int) -> str:
     return f"{number} image" if number == 1 else f"{number} images"

@@ -65,7 +65,7 @@ def add_upload(name: str, data: bytes, size: Size) -> UploadedImage | None:
     stored = _stored_images().get((digest, size))
     if stored is not None:
         return _store(stored, size)
-    _count(name)
+    _count_decoded(name)
     decoded = preview_in_subprocess(data, name, size, PREVIEW_SIDE)
     if is_tight_crop(decoded.size, size):
         return _store(UploadedImage(_name_in_visit(name, digest), digest, decoded.resized), size)
@@ -83,7 +83,7 @@ def cut_out(photo: PendingPhoto, boxes: Sequence[CropBox]) -> list[UploadedImage
     Raises:
         ImageError: The photo cannot be decoded, or the visitor has reached a limit.
     """
-    _count(photo.name)
+    _count_decoded(photo.name)
     crops = crop_in_subprocess(photo.data, photo.name, boxes, photo.target)
     images: dict[str, UploadedImage] = {}
     for number, pixels in enumerate(crops, start=1):
@@ -122,7 +122,7 @@ def _store(image: UploadedImage, size: Size) -> UploadedImage:
     return image
 
 
-def _count(name: str) -> None:
+def _count_decoded(name: str) -> None:
     """Count a file that is decoded. Raises ImageError if the visitor has reached a limit."""
     st.session_state[_TIMES] = count_upload(st.session_state.get(_TIMES, ()), time.time(), name)
 

@@ -179,9 +179,9 @@ def start_from_class_means(model: FPC, memory: TrainingMemory, labels: Tensor) -
         ]
     )
     model.train()
-    means = torch.zeros_like(model.classifier.weight).index_add_(0, labels.to(device), feature)
-    means = F.normalize(means, dim=1)
-    scale = _OWN_LOGIT / (feature * means[labels.to(device)]).sum(dim=1).mean().clamp_min(1e-6)
+    labels = labels.to(device)
+    means = F.normalize(torch.zeros_like(model.classifier.weight).index_add_(0, labels, feature), dim=1)
+    scale = _OWN_LOGIT / (feature * means[labels]).sum(dim=1).mean().clamp_min(1e-6)
     for classifier in (model.classifier, model.rec_classifier):
         classifier.weight.copy_(scale * means)
 

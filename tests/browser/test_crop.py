@@ -9,7 +9,7 @@ from PIL import Image
 
 from tests.browser.test_accessibility import severe_problems
 from tests.browser.test_own_images import first_cards, paste, wait_for_selected
-from tests.support.browser import captions, drawn_anew, open_demo, order, settle, until
+from tests.support.browser import captions, console_errors, drawn_anew, open_demo, order, settle, until
 
 pytestmark = pytest.mark.browser
 QUERIES = Path(__file__).resolve().parents[2] / "assets" / "demo" / "query"
@@ -41,15 +41,14 @@ def visitor(request, browser, url):
     phone = request.param == "phone"
     size = {"width": 390, "height": 844} if phone else {"width": 1280, "height": 900}
     context = browser.new_context(viewport=size, has_touch=phone, is_mobile=phone)
-    page, complaints = context.new_page(), []
-    page.on("console", lambda message: message.type == "error" and complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page = context.new_page()
+    errors = console_errors(page)
     open_demo(page, url)
     yield page
     settle(page)
     assert page.get_by_test_id("stException").count() == 0
     context.close()
-    assert complaints == []
+    assert errors == []
 
 
 def choose_photo(page, data=None, name="street.jpg"):

@@ -73,7 +73,7 @@ def whole_files() -> dict[str, File]:
         "timm": (".safetensors", save(timm), SMALL),
         "released zip": (".pth", _saved(released), SMALL),
         "released pickle": (".pth", older, SMALL),
-        "told": (".pth", _saved(named_as(Source.RELEASED, INFERABLE)), None),
+        "inferable": (".pth", _saved(named_as(Source.RELEASED, INFERABLE)), None),
     }
 
 
@@ -136,7 +136,7 @@ def _saved(content: object, older: bool = False) -> bytes:
 
 
 def _damaged(chance: Random) -> File:
-    kind = chance.choice((*whole_files(), *[each for each in whole_files() if each != "told"] * 5))
+    kind = chance.choice((*whole_files(), *[each for each in whole_files() if each != "inferable"] * 5))
     suffix, data, config = whole_files()[kind]
     for _ in range(chance.choice((1, 1, 1, 2, 3, 8))):
         data = chance.choice(BLIND)(chance, data)

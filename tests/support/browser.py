@@ -36,6 +36,19 @@ def visit(page, address):
     page.goto(address)
 
 
+def console_errors(page):
+    """Return a list to which the errors of the page's console and scripts are added."""
+    errors = []
+
+    def note(message):
+        if message.type == "error":
+            errors.append(f"{message.text} {message.location.get('url', '')}")
+
+    page.on("console", note)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    return errors
+
+
 def settle(page):
     """Wait until the script has run to its end."""
     page.evaluate("() => { delete window.fpcCalm; }")

@@ -7,7 +7,7 @@
  * @typedef {{width: number, height: number, ratio: number, smallest: number, largest: number}} Photo
  */
 
-const PLACES = 24; // Number of positions that are tried for a new box.
+const POSITIONS = 24; // Number of positions that are tried for a new box.
 const clampTo = (value, low, high) => Math.max(low, Math.min(high, value));
 
 /**
@@ -75,8 +75,8 @@ function boxFrom([fixedX, fixedY], [x, y], right, down, photo) {
   const across = right > 0 ? photo.width - fixedX : fixedX;
   const along = down > 0 ? photo.height - fixedY : fixedY;
   const room = Math.floor(Math.min(along, across / photo.ratio));
-  const wanted = Math.max(down * (y - fixedY), (right * (x - fixedX)) / photo.ratio);
-  const rows = clampTo(Math.round(Math.min(wanted, room)), photo.smallest, photo.largest);
+  const requested = Math.max(down * (y - fixedY), (right * (x - fixedX)) / photo.ratio);
+  const rows = clampTo(Math.round(Math.min(requested, room)), photo.smallest, photo.largest);
   const columns = Math.round(rows * photo.ratio);
   return boxAt(right > 0 ? fixedX : fixedX - columns, down > 0 ? fixedY : fixedY - rows, rows, photo);
 }
@@ -114,12 +114,12 @@ function anotherBox(boxes, photo) {
   const last = boxes.at(-1);
   if (!last) return centredBox(photo.width / 2, photo.height / 2, 0.8 * photo.largest, photo);
   const middle = (photo.width - last.width) / 2;
-  const places = Array.from({ length: PLACES + 1 }, (_, at) =>
-    boxAt((at * (photo.width - last.width)) / PLACES, last.top, last.height, photo),
+  const candidates = Array.from({ length: POSITIONS + 1 }, (_, at) =>
+    boxAt((at * (photo.width - last.width)) / POSITIONS, last.top, last.height, photo),
   );
-  places.sort((one, other) => Math.abs(one.left - middle) - Math.abs(other.left - middle)); // Near the middle first.
-  const covered = places.map((box) => boxes.reduce((sum, other) => sum + overlap(box, other), 0));
-  return places[covered.indexOf(Math.min(...covered))];
+  candidates.sort((one, other) => Math.abs(one.left - middle) - Math.abs(other.left - middle)); // Near the middle first.
+  const covered = candidates.map((box) => boxes.reduce((sum, other) => sum + overlap(box, other), 0));
+  return candidates[covered.indexOf(Math.min(...covered))];
 }
 
 /**

@@ -26,7 +26,7 @@ class Navigation {
     this.#acted = true;
   }
 
-  /** Note that Back or Forward was pressed. What the page then corrects is no entry of its own. */
+  /** Note that Back or Forward was pressed. Corrections that the page makes afterwards do not add an entry. */
   goBackOrForward() {
     this.#acted = false;
   }

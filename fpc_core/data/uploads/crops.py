@@ -8,10 +8,8 @@ from fpc_core.data.images import MIN_SIDE
 
 Size = tuple[int, int]
 
-MIN_RELATIVE_HEIGHT, MAX_RELATIVE_HEIGHT = (
-    0.75,
-    1.6,
-)  # Range of height / width of a tight crop, relative to that of the model's input.
+# Range of height / width of a tight crop, relative to that of the model's input.
+MIN_RELATIVE_HEIGHT, MAX_RELATIVE_HEIGHT = 0.75, 1.6
 MAX_CROP_HEIGHT = 1024  # Maximum height of a tight crop in pixels; upright photos of phones have 1920 and more.
 
 

@@ -150,7 +150,7 @@ def test_a_margin_compares_the_two_hits_of_the_panel(figures, shown, small_world
     assert len(figures.get("image")) == 1
 
 
-def test_the_patch_of_a_lifeline_is_the_pinned_one_or_chosen_by_row_and_column(figures, shown):
+def test_the_patch_of_a_lifeline_is_pinned_or_chosen_by_row_and_column(figures, shown):
     figures.session_state["basket"] = Basket(
         (Item(QUERY),), QuerySettings(neighbors=3), FigureKind.PATCH_LIFELINE, patch=13
     )
