@@ -277,6 +277,12 @@ def _training_options(training: argparse.ArgumentParser) -> None:
     training.add_argument(
         "--images", type=int, default=defaults.images, help="number of images of each identity in a batch"
     )
+    training.add_argument(
+        "--look-alikes",
+        type=int,
+        default=defaults.look_alikes,
+        help="number of most similar identities that join each sampled identity in a batch",
+    )
     training.add_argument("--holistic-steps", type=int, default=defaults.holistic_steps)
     training.add_argument(
         "--whole-steps",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -235,22 +235,9 @@ def _flops(args: argparse.Namespace) -> None:
 
 
 def _train(args: argparse.Namespace) -> None:
+    options = vars(args)
     settings = TrainSettings(
-        holistic_steps=args.holistic_steps,
-        whole_steps=args.whole_steps,
-        fpc_steps=args.fpc_steps,
-        identities=args.identities,
-        images=args.images,
-        learning_rate=args.learning_rate,
-        seed=args.seed,
-        bfloat16=args.bfloat16,
-        refresh=args.refresh,
-        shared_space=args.shared_space,
-        frozen_blocks=args.frozen_blocks,
-        class_means=args.class_means,
-        patch_loss=args.patch_loss,
-        guide=args.guide,
-        max_minutes=args.max_minutes,
+        **{field.name: options[field.name] for field in fields(TrainSettings) if field.name in options}
     )
     print_once = print if distributed.rank() == 0 else (lambda *_, **__: None)
     dataset = open_dataset(args.data)

@@ -100,7 +100,9 @@ def load_person_masks(dataset: Dataset, config: ModelConfig) -> Tensor:
     )
 
 
-def sample_identities(labels: Tensor, identities: int, images: int, generator: torch.Generator) -> Tensor:
+def sample_identities(
+    labels: Tensor, identities: int, images: int, generator: torch.Generator, similar: Tensor | None = None
+) -> Tensor:
     """Sample the rows of one batch: P classes without repetition, and K images of each class.
 
     Args:
@@ -108,18 +110,36 @@ def sample_identities(labels: Tensor, identities: int, images: int, generator: t
         identities: Number of classes (P).
         images: Number of images of each class (K); images are repeated in a class that has fewer.
         generator: Generator of random numbers.
+        similar: (classes, S) classes that follow each sampled class into the batch, from `most_similar_classes`; None
+            to sample all classes independently.
 
     Returns:
         (P * K,) int64 rows of images.
     """
     classes = torch.unique(labels)
-    drawn = classes[torch.randperm(len(classes), generator=generator)[:identities]]
+    order = classes[torch.randperm(len(classes), generator=generator)].tolist()
+    if similar is not None:
+        order = [each for one in order for each in (one, *similar[one].tolist())]
     rows: list[Tensor] = []
-    for each in drawn:
+    for each in list(dict.fromkeys(order))[:identities]:
         own_rows = torch.nonzero(labels == each).flatten()
-        order = torch.randperm(len(own_rows), generator=generator)
-        rows.append(own_rows[order.repeat(-(-images // len(own_rows)))[:images]])
+        shuffled = torch.randperm(len(own_rows), generator=generator)
+        rows.append(own_rows[shuffled.repeat(-(-images // len(own_rows)))[:images]])
     return torch.cat(rows)
+
+
+def most_similar_classes(weight: Tensor, count: int) -> Tensor:
+    """Return the most similar other classes of each class, by the cosine of their classifier weights.
+
+    Args:
+        weight: (classes, C) weights of the classifier.
+        count: Number of classes to return (S); at most the number of other classes.
+
+    Returns:
+        (classes, min(S, classes - 1)) int64 classes on the CPU, most similar first.
+    """
+    unit = functional.normalize(weight.detach().float().cpu(), dim=1)
+    return (unit @ unit.T).fill_diagonal_(-torch.inf).topk(min(count, len(unit) - 1), dim=1).indices
 
 
 def augment(pixels: Tensor, config: ModelConfig, erase: float, seeds: Tensor) -> Tensor:

@@ -27,6 +27,7 @@ from fpc_core.training.batches import (
     augment_masks,
     load_person_masks,
     load_training_images,
+    most_similar_classes,
     sample_identities,
 )
 from fpc_core.training.settings import Progress, TrainSettings
@@ -181,7 +182,10 @@ class _Run:
         # All ranks sample the same batch, but random numbers within the model may differ between ranks.
         generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
         torch.manual_seed(settings.seed * 1_000_003 + step * distributed.world_size() + distributed.rank())
-        rows = sample_identities(self.images.labels, settings.identities, settings.images, generator)
+        similar = None
+        if settings.look_alikes:
+            similar = most_similar_classes(self.model.classifier.weight, settings.look_alikes)
+        rows = sample_identities(self.images.labels, settings.identities, settings.images, generator, similar)
         seeds = torch.randint(1 << 62, (len(rows),), generator=generator)
         own, own_seeds = distributed.local_shard(rows), distributed.local_shard(seeds)
         pixels = augment(self.images.pixels[own], self.model.config, settings.erase, own_seeds).to(self.device)

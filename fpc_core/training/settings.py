@@ -20,6 +20,8 @@ class TrainSettings:
         fpc_steps: Number of steps of the second stage.
         identities: Number of identities in a batch (P), over all processes.
         images: Number of images of each identity in a batch (K).
+        look_alikes: Number of most similar identities that join each sampled identity in a batch, so that the triplet
+            loss compares people who are easily confused; 0 samples all identities independently.
         learning_rate: Peak learning rate of the schedule.
         weight_decay: Weight decay of matrices.
         warmup: Share of the schedule in which the learning rate rises.
@@ -50,6 +52,7 @@ class TrainSettings:
     fpc_steps: int = bounded(600, 0, 10**7)
     identities: int = bounded(16, 2, 10_000)
     images: int = bounded(4, 2, 1_000)
+    look_alikes: int = bounded(0, 0, 1_000)
     learning_rate: float = bounded(5e-4, 0.0, 10.0)
     weight_decay: float = bounded(0.05, 0.0, 10.0)
     warmup: float = bounded(0.08, 0.0, 1.0)

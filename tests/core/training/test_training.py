@@ -23,6 +23,7 @@ from fpc_core.training.batches import (
     choose_neighbors,
     load_person_masks,
     load_training_images,
+    most_similar_classes,
     sample_identities,
     training_config,
 )
@@ -147,7 +148,7 @@ def test_a_run_of_an_earlier_version_is_resumed(dataset, tmp_path):
     whole = train(dataset, config, QUICK, tmp_path / "whole")
     train(dataset, config, QUICK, tmp_path / "old", stop_after=5)
     content = torch.load(tmp_path / "old" / STATE, weights_only=True)
-    for name in ("frozen_blocks", "class_means", "patch_loss"):
+    for name in ("look_alikes", "frozen_blocks", "class_means", "patch_loss"):
         del content["settings"][name]
     torch.save(content, tmp_path / "old" / STATE)
     resumed = train(dataset, config, QUICK, tmp_path / "old")
@@ -239,6 +240,22 @@ def test_a_batch_has_p_identities_of_k_images():
     assert labels[rows].bincount().tolist() == [4, 4, 4, 4]
     assert len(set(rows[labels[rows] == 0].tolist())) == 4
     assert set(rows[labels[rows] == 3].tolist()) == {12}
+
+
+def test_a_batch_groups_each_identity_with_those_most_like_it():
+    weight = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.9, 0.1], [0.1, 0.9], [0.8, 0.3], [0.3, 0.8]])
+    similar = most_similar_classes(weight, 2)
+    assert [set(row) for row in similar.tolist()] == [{2, 4}, {3, 5}, {0, 4}, {1, 5}, {0, 2}, {1, 3}]
+    labels = torch.arange(6).repeat_interleave(2)
+    for seed in range(20):
+        rows = sample_identities(labels, 3, 2, torch.Generator().manual_seed(seed), similar)
+        assert set(labels[rows].tolist()) in ({0, 2, 4}, {1, 3, 5})
+    every = sample_identities(labels, 6, 2, torch.Generator().manual_seed(0), similar)
+    assert labels[every].bincount().tolist() == [2] * 6
+
+
+def test_no_more_similar_classes_than_there_are_others():
+    assert most_similar_classes(torch.eye(3), 10).shape == (3, 2)
 
 
 def test_neighbours_exclude_the_image_and_its_camera():
