@@ -256,6 +256,26 @@ def _sweep_axes(sweep: argparse.ArgumentParser) -> None:
     _cache_option(sweep)
 
 
+_TRAIN_SETTINGS = {
+    "identities": "number of identities in a batch, over all processes",
+    "images": "number of images of each identity in a batch",
+    "look_alikes": "number of most similar identities that join each sampled identity in a batch",
+    "holistic_steps": "number of steps of the first stage, which trains the ViT without dropping by attention",
+    "whole_steps": "last steps of the first stage, with all patches instead of a random half",
+    "fpc_steps": "number of steps of the second stage, which trains FPC",
+    "learning_rate": "peak learning rate",
+    "refresh": "number of steps after which the training images, among which neighbours are found, are encoded again",
+    "shared_space": "one classifier and a triplet loss across plain and consolidated features (not in the paper)",
+    "frozen_blocks": "number of first blocks of encoder and global head that keep the weights of --init",
+    "class_means": "start the classifiers from the mean feature of each identity instead of random values",
+    "patch_loss": "weight of a triplet loss, not in the paper, on the distance of the patches of two images",
+    "guide": "weight of a loss, not in the paper, that guides [cls] attention to the person; needs ground-truth masks",
+    "seed": "seed of all random numbers",
+    "bfloat16": "mixed precision on the CPU (fast only with AMX)",
+}
+"""Settings of `TrainSettings` that are options of the command line, with their help."""
+
+
 def _training_options(training: argparse.ArgumentParser) -> None:
     defaults = TrainSettings()
     training.add_argument("data", type=Path, help="dataset with a training split")
@@ -268,64 +288,10 @@ def _training_options(training: argparse.ArgumentParser) -> None:
     )
     training.add_argument("--stride", type=int, help="stride of the patches in pixels (default: the model's)")
     _geometry_options(training)
-    training.add_argument(
-        "--identities",
-        type=int,
-        default=defaults.identities,
-        help="number of identities in a batch, over all processes",
-    )
-    training.add_argument(
-        "--images", type=int, default=defaults.images, help="number of images of each identity in a batch"
-    )
-    training.add_argument(
-        "--look-alikes",
-        type=int,
-        default=defaults.look_alikes,
-        help="number of most similar identities that join each sampled identity in a batch",
-    )
-    training.add_argument("--holistic-steps", type=int, default=defaults.holistic_steps)
-    training.add_argument(
-        "--whole-steps",
-        type=int,
-        default=defaults.whole_steps,
-        help="last steps of the holistic stage, with all patches instead of a random half",
-    )
-    training.add_argument("--fpc-steps", type=int, default=defaults.fpc_steps)
-    training.add_argument("--learning-rate", type=float, default=defaults.learning_rate)
-    training.add_argument(
-        "--refresh",
-        type=int,
-        default=defaults.refresh,
-        help="number of steps after which the training images, among which neighbours are found, are encoded again",
-    )
-    training.add_argument(
-        "--shared-space",
-        action="store_true",
-        help="one classifier and a triplet loss across plain and consolidated features (not in the paper)",
-    )
-    training.add_argument(
-        "--frozen-blocks",
-        type=int,
-        default=defaults.frozen_blocks,
-        help="number of first blocks of encoder and global head that keep the weights of --init",
-    )
-    training.add_argument(
-        "--class-means",
-        action="store_true",
-        help="start the classifiers from the mean feature of each identity instead of random values",
-    )
-    training.add_argument(
-        "--patch-loss",
-        type=float,
-        default=defaults.patch_loss,
-        help="weight of a triplet loss, not in the paper, on the distance of the patches of two images",
-    )
-    training.add_argument(
-        "--guide",
-        type=float,
-        default=defaults.guide,
-        help="weight of a loss, not in the paper, that guides [cls] attention to the person; needs ground-truth masks",
-    )
-    training.add_argument("--seed", type=int, default=defaults.seed)
-    training.add_argument("--bfloat16", action="store_true", help="mixed precision on the CPU (fast only with AMX)")
+    for name, text in _TRAIN_SETTINGS.items():
+        option, default = f"--{name.replace('_', '-')}", getattr(defaults, name)
+        if isinstance(default, bool):
+            training.add_argument(option, action="store_true", help=text)
+        else:
+            training.add_argument(option, type=type(default), default=default, help=f"{text} (default: {default:g})")
     training.add_argument("--max-minutes", type=float, help="shorten the schedule to end within this time")
