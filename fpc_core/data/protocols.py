@@ -1,15 +1,15 @@
-"""Evaluation protocols: which gallery images count for a query, and which scores mean something."""
+"""Evaluation protocols, which define the gallery images that count for a query, and the sources of camera labels."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
 
-AUTO = "auto"  # Setting by which protocol and cameras are chosen from the data.
+AUTO = "auto"  # Value of the settings `protocol` and `cameras` that chooses them from the data.
 
 
 class Protocol(StrEnum):
-    """Which gallery images a query ignores; its own file is always among them."""
+    """Which gallery images are ignored for a query besides its own file."""
 
     CAMERAS = "cameras"  # Images of the query's person from the query's camera, as in Market-1501.
     NO_CAMERAS = "no-cameras"  # None.

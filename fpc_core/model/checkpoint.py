@@ -56,8 +56,8 @@ def load_checkpoint(
         image_size: Height and width of the input in pixels, if the file does not determine them.
         stride: Stride of the patches in pixels, if the file does not determine it (see `positions.place`).
         heads: Number of attention heads, if the width does not determine it.
-        mean_camera: Whether to give every image the mean of the camera embeddings, for data with more cameras than the
-            weights or with others.
+        mean_camera: Whether to give every image the mean of the camera embeddings, for data whose cameras are not those
+            that the weights were trained with.
         to_train: Whether to load the model to train it on other data. Camera embeddings for another number of cameras
             are then randomly initialised, too, so the model is not suitable for searching.
 
@@ -247,9 +247,9 @@ def _check_patch_embedding(tensors: Mapping[str, Tensor], base: str, settings: S
 
 
 def assumed_functions(vit: VitOptions) -> str:
-    """Return a sentence on the functions of a model on which no tensor depends.
+    """Return a sentence on the activation and the epsilon of the norms, which no tensor reveals.
 
-    Weights of a model with others load without an error and run wrong.
+    Weights that were trained with other ones load without an error, but give wrong results.
     """
     activation = "quick GELU" if vit.activation is Activation.QUICK_GELU else "exact GELU"
     source = "as in CLIP" if vit.activation is Activation.QUICK_GELU else "as in ViT (not quick GELU as in CLIP)"
@@ -307,7 +307,7 @@ def _without_cameras(
 
 
 def _template(config: ModelConfig, path: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Return the model's tensors without data, and the empty ones."""
+    """Return the tensors of the model without their data (on the meta device), and its tensors without elements."""
     try:
         with torch.device("meta"):
             template = FPC(config).state_dict()

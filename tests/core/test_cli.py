@@ -197,7 +197,7 @@ def test_doctor_reports_what_works(world, capsys):
     assert main(["doctor", *world[1]]) == 0
     text = capsys.readouterr().out
     assert "ok       workspace: gallery memory of 32 images matches data and weights" in text
-    assert "ok       search: a gallery image finds itself at rank 1 of 32" in text
+    assert "ok       search: a gallery image is at rank 1 of 32 in a search for itself" in text
 
 
 def test_doctor_reports_what_is_missing(world, capsys, tmp_path):

@@ -54,7 +54,7 @@ def test_every_command_of_the_tutorial_runs(clone, monkeypatch, capsys):
             assert line == 'FPC_ROOTS="$PWD/data" make app', f"nothing runs {line}"
     output = capsys.readouterr().out
     assert set(ran) == {"memory", "doctor", "query", "evaluate", "sweep", "figure", "explain", "lesson", "train"}
-    assert "a gallery image finds itself at rank 1 of 64" in output
+    assert "a gallery image is at rank 1 of 64 in a search for itself" in output
     for written in ("tables/table-4.tex", "sweep.csv", "figures/dropping.pdf", "report.html", "lesson.html"):
         assert (clone / "data" / written).stat().st_size
     for shown in re.findall(r"^ok +(\w+): ", TUTORIAL, re.MULTILINE):

@@ -1,4 +1,7 @@
-"""Layouts with folders of occluded or partial and of whole bodies and without cameras: Occluded-ReID, Partial-ReID."""
+"""Layouts without cameras, with separate folders for occluded or partial and for whole bodies.
+
+These are Occluded-ReID and Partial-ReID.
+"""
 
 from __future__ import annotations
 

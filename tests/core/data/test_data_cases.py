@@ -33,7 +33,7 @@ def test_one_image_of_camera_0_is_left_out_with_the_reason(tmp_path):
     lay_out(tmp_path, {"query": ["0001_c0_f0000000.png"]})
     dataset = open_dataset(tmp_path)
     assert (len(dataset.query), len(dataset.left_out)) == (12, 1)
-    assert "1 file is left out: the name says camera 0, but cameras count from 1, 3% of all" in texts(dataset)
+    assert "1 file is left out: the name has camera 0, but cameras are counted from 1, 3% of all" in texts(dataset)
     assert "query/0001_c0_f0000000.png" in texts(dataset, warning=True)
     assert len(open_dataset(tmp_path, cameras="from-0").query) == 13
 
@@ -161,9 +161,9 @@ def test_one_camera_explains_why_nothing_matches(tmp_path):
 def test_a_folder_per_person_keeps_names_and_leaves_one_out(tmp_path):
     dataset = open_dataset(lay_out(tmp_path, persons()))
     assert dataset.protocol is Protocol.LEAVE_ONE_OUT
-    assert {record.who for record in dataset.gallery} == {"anna", "ben", "carla"}
+    assert {record.person_label for record in dataset.gallery} == {"anna", "ben", "carla"}
     assert (dataset.shortlist, len(dataset.own_rows)) == (11, 12)
-    assert "never with itself. Scores that can be compared need the folders query and gallery" in texts(dataset)
+    assert "never with itself. To get comparable scores, add the folders query and gallery" in texts(dataset)
     assert take_inventory(dataset).without_match == ()
 
 

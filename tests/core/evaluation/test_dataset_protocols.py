@@ -129,10 +129,12 @@ def test_one_camera_is_refused_with_the_protocol_that_works(world_of, capsys):
     where = ["--data", str(places.data), "--weights", str(places.weights), "--memory", str(places.memory)]
     for command in (["evaluate", "-k", "2"], ["sweep", "-k", "2"]):
         assert main([*command, "--no-cache", *where]) == 2
-        assert "nobody was seen by two cameras; use the protocol no-cameras" in capsys.readouterr().err
+        assert (
+            "no person was seen by two cameras; to count them, use the protocol no-cameras" in capsys.readouterr().err
+        )
     assert main(["evaluate", "-k", "2", "--no-cache", "--protocol", "no-cameras", *where]) == 0
     output = capsys.readouterr()
-    assert "12 of 12 queries are also in the gallery (same name and content)" in output.out
+    assert "12 of 12 queries have a copy in the gallery (same name and content)" in output.out
     assert "warning: 12 of 12 queries" in output.err
 
 

@@ -26,8 +26,8 @@ from fpc_core.evaluation.failure_analysis.cases import (
     atlas_table,
     by_precision,
     classify,
+    group_by_outcome,
     pruned_away,
-    sorted_out,
     survived_share,
 )
 from fpc_core.evaluation.failure_analysis.task import AtlasTask, Pairs
@@ -89,7 +89,7 @@ CASES = st.builds(case, st.booleans(), st.booleans(), st.booleans(), st.none() |
 
 @given(st.lists(CASES, max_size=20), st.floats(0, 1))
 def test_every_case_is_in_exactly_one_class(cases, below):
-    actual = sorted_out(cases, below)
+    actual = group_by_outcome(cases, below)
     assert list(actual) == list(Outcome)
     assert sorted(map(id, (each for several in actual.values() for each in several))) == sorted(map(id, cases))
     for outcome, several in actual.items():
@@ -122,13 +122,13 @@ def test_the_worst_cases_come_first_and_ties_by_path():
 def test_a_filter_selects_occluder_camera_and_visible_share():
     covered = case(True, True, True, occluder="car", visible=0.5)
     unknown = case(True, True, True)
-    assert Filter().wants(covered)
-    assert Filter().wants(unknown)
-    assert Filter(frozenset({"car"}), frozenset({0}), (0.5, 0.6)).wants(covered)
-    assert not Filter(frozenset({"hedge"})).wants(covered)
-    assert not Filter(cameras=frozenset({1})).wants(covered)
-    assert not Filter(visible=(0.51, 1.0)).wants(covered)
-    assert not Filter(visible=(0.0, 0.9)).wants(unknown)
+    assert Filter().accepts(covered)
+    assert Filter().accepts(unknown)
+    assert Filter(frozenset({"car"}), frozenset({0}), (0.5, 0.6)).accepts(covered)
+    assert not Filter(frozenset({"hedge"})).accepts(covered)
+    assert not Filter(cameras=frozenset({1})).accepts(covered)
+    assert not Filter(visible=(0.51, 1.0)).accepts(covered)
+    assert not Filter(visible=(0.0, 0.9)).accepts(unknown)
 
 
 def test_the_share_that_survives_is_a_share_of_area():
@@ -242,9 +242,9 @@ def test_pairs_are_the_shortlist_without_junk(task, case_pairs, traces):
         )
         expected = dict(zip(trace.by_distance.indices.tolist(), trace.by_distance.distance.tolist(), strict=True))
         assert pairs.distance[Stage.DISTANCE] == pytest.approx([expected[row] for row in rows], abs=1e-6)
-    joined = Pairs.joined([pairs for _, pairs in case_pairs])
+    joined = Pairs.concatenate([pairs for _, pairs in case_pairs])
     assert len(joined.same) == sum(len(pairs.same) for _, pairs in case_pairs)
-    assert Pairs.joined([]).same.shape == (0,)
+    assert Pairs.concatenate([]).same.shape == (0,)
 
 
 def test_unfinished_queries_are_not_included(task, known, case_pairs):

@@ -89,7 +89,7 @@ def test_a_keep_rate_between_two_tenths_is_printed_in_full():
 
 
 def test_an_empty_table_is_refused():
-    with pytest.raises(ValueError, match="no keep rates"):
+    with pytest.raises(ValueError, match="the table has no rows"):
         format_table([])
 
 

@@ -272,7 +272,7 @@ def test_features_of_other_queries_are_not_re_ranked_with_these(workspace, task,
     assert known[eval_pass].complete
     assert few.done(known) == 4
     (step,) = run_passes(few, known)
-    assert step[1].knows(eval_pass.points.index(Point(0.4, 3, PostProcessing.RE_RANKED)))
+    assert step[1].is_scored(eval_pass.points.index(Point(0.4, 3, PostProcessing.RE_RANKED)))
 
 
 def test_a_query_without_a_true_match_is_counted_and_not_scored(workspace):

@@ -173,7 +173,7 @@ def test_the_encoder_map_is_the_change_of_d_cos_without_a_patch(retriever, state
 @pytest.mark.parametrize(
     ("how", "message"),
     [
-        (explained(5, MapTarget.IDENTITY), r"training class in 0\.\.4, not 5"),
+        (explained(5, MapTarget.IDENTITY), r"training identity in 0\.\.4, got 5"),
         (explained(6), r"row of the gallery memory in 0\.\.5, not 6"),
         (explained(0, method=MapMethod.EIGEN_CAM), "does not depend on the decoder"),
     ],

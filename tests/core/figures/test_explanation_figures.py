@@ -131,7 +131,7 @@ def test_a_recipe_that_does_not_fit_the_data_is_refused(workspace, kind, changes
 def test_an_image_is_not_compared_with_itself(workspace):
     (query,) = load_queries(recipe(FigureKind.MARGIN), workspace)
     nearest = path(workspace, int(query.trace.by_distance.indices[0]))
-    with pytest.raises(RecipeError, match="rival must be another image"):
+    with pytest.raises(RecipeError, match="rival must differ from the image"):
         draw(recipe(FigureKind.MARGIN, rival=nearest), workspace)
 
 

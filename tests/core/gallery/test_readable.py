@@ -53,7 +53,7 @@ def test_an_image_damaged_after_its_header_is_named_with_its_folder(places, caps
     assert main(["memory", "build", *options(places)]) == 2
     message = capsys.readouterr().err.splitlines()[-1]
     assert f"{CUT} is damaged or truncated" in message
-    assert "--skip-unreadable leaves out such images" in message
+    assert "to leave out such images, use --skip-unreadable" in message
 
 
 def test_unreadable_images_are_left_out_listed_and_recorded(places, capsys):
@@ -99,7 +99,7 @@ def test_a_build_without_skipping_encodes_repaired_images(places):
 
 def test_too_many_unreadable_images_are_not_left_out(places, monkeypatch):
     monkeypatch.setattr(readable, "MAX_LEFT_OUT", 1)
-    with pytest.raises(UnreadableImagesError, match=r"2 of 40 images .* more than 1 cannot be left out"):
+    with pytest.raises(UnreadableImagesError, match=r"2 of 40 images .* but at most 1 can be left out"):
         readable_dataset(open_dataset(places.data), skip=True)
 
 

@@ -182,8 +182,8 @@ def test_settings_without_given_patches_are_written_as_before():
 
 def test_recipes_of_many_queries_refuse_the_patches_of_one():
     chosen = QuerySettings(SOME)
-    with pytest.raises(RecipeError, match="patches belong to one query"):
+    with pytest.raises(RecipeError, match="is for one query only"):
         ScoreRecipe(settings=chosen)
     for kind, queries in ((FigureKind.DROP_PROCESS, ("a", "b")), (FigureKind.KEEP_RATES, ("a",))):
-        with pytest.raises(RecipeError, match="allows a single query"):
+        with pytest.raises(RecipeError, match="is for one query, but"):
             FigureRecipe(kind, queries, chosen)
