@@ -18,7 +18,7 @@ from fpc_core.evaluation.paper_tables.table import ReportTable
 from fpc_core.figures.fonts import check_font
 from fpc_core.figures.query_figures import load_and_compute
 from fpc_core.figures.recipe import OF_ALL_QUERIES, FigureKind, FigureRecipe
-from fpc_core.figures.score_figures import draw_of_scores, scored
+from fpc_core.figures.score_figures import compute_scores, draw_of_scores
 from fpc_core.figures.style import PNG_DPI, DrawFn, FigureWithData, style_context
 from fpc_core.workspace import Workspace
 
@@ -56,7 +56,7 @@ def draw(recipe: FigureRecipe, workspace: Workspace, tables: Sequence[ReportTabl
     Args:
         recipe: Recipe of the figure.
         workspace: Data and weights.
-        tables: For a figure of all queries, the tables of `score_figures.scored`; they are computed if empty.
+        tables: For a figure of all queries, the tables of `score_figures.compute_scores`; they are computed if empty.
 
     Raises:
         RecipeError: The recipe does not match the data, the weights or the fonts of this machine.
@@ -74,7 +74,7 @@ def render_png(recipe: FigureRecipe, workspace: Workspace, dpi: int, tables: Seq
         recipe: Recipe of the figure.
         workspace: Data and weights.
         dpi: Resolution in pixels per inch.
-        tables: For a figure of all queries, the tables of `score_figures.scored`; they are computed if empty.
+        tables: For a figure of all queries, the tables of `score_figures.compute_scores`; they are computed if empty.
 
     Returns:
         Bytes of the PNG file.
@@ -94,7 +94,7 @@ def write_figure(
         recipe: Recipe of the figure.
         workspace: Data and weights.
         stem: Path of the files without suffix.
-        tables: For a figure of all queries, the tables of `score_figures.scored`; they are computed if empty.
+        tables: For a figure of all queries, the tables of `score_figures.compute_scores`; they are computed if empty.
 
     Returns:
         Paths of the files.
@@ -115,7 +115,7 @@ def bundle(
         recipe: Recipe of the figure.
         workspace: Data and weights.
         name: Common stem of the file names.
-        tables: For a figure of all queries, the tables of `score_figures.scored`; they are computed if empty.
+        tables: For a figure of all queries, the tables of `score_figures.compute_scores`; they are computed if empty.
     """
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -133,7 +133,7 @@ def files(
         recipe: Recipe of the figure.
         workspace: Data and weights.
         name: Common stem of the file names.
-        tables: For a figure of all queries, the tables of `score_figures.scored`; they are computed if empty.
+        tables: For a figure of all queries, the tables of `score_figures.compute_scores`; they are computed if empty.
     """
     with _draw_in_style(recipe, workspace, tables) as figure:
         images = _save_all_formats(figure.figure, name)
@@ -150,12 +150,12 @@ def _draw_in_style(
     Args:
         recipe: Recipe of the figure.
         workspace: Data and weights.
-        tables: For a figure of all queries, the tables of `score_figures.scored`; they are computed if empty.
+        tables: For a figure of all queries, the tables of `score_figures.compute_scores`; they are computed if empty.
     """
     check_font(recipe.style.font)
     draw_figure: DrawFn
     if recipe.kind in OF_ALL_QUERIES:
-        draw_figure = partial(draw_of_scores, recipe, tables or scored(recipe, workspace))
+        draw_figure = partial(draw_of_scores, recipe, tables or compute_scores(recipe, workspace))
     else:
         draw_figure = load_and_compute(recipe, workspace)
     with style_context(recipe.style):  # This starts after the computation, so that other threads can draw meanwhile.

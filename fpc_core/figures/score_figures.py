@@ -54,7 +54,7 @@ def score_tables(recipe: FigureRecipe, workspace: Workspace) -> tuple[ReportTabl
     return (ReportTable("Trade-off", title, recipe.settings, ("keep rate",), tuple(rows), computed=("FLOPs (G)",)),)
 
 
-def scored(recipe: FigureRecipe, workspace: Workspace) -> tuple[ReportTable, ...]:
+def compute_scores(recipe: FigureRecipe, workspace: Workspace) -> tuple[ReportTable, ...]:
     """Return the tables of a figure with the scores of all queries.
 
     Args:
@@ -79,6 +79,6 @@ def draw_of_scores(recipe: FigureRecipe, tables: Sequence[ReportTable]) -> Figur
 
     Args:
         recipe: Recipe of the figure.
-        tables: Tables of `scored`.
+        tables: Tables of `compute_scores`.
     """
     return FigureWithData(_DRAW[recipe.kind](tables, recipe.style), "\n".join(map(to_csv, tables)))

@@ -25,7 +25,7 @@ def draw_trade_off(tables: Sequence[ReportTable], style: FigureStyle) -> Figure:
     """Plot scores with intervals against the encoder's FLOPs, with one point per keep rate.
 
     Args:
-        tables: One table with a row per keep rate, from `score_figures.scored`.
+        tables: One table with a row per keep rate, from `score_figures.compute_scores`.
         style: Size and fonts.
     """
     (table,) = tables
@@ -50,7 +50,7 @@ def draw_curves(tables: Sequence[ReportTable], style: FigureStyle) -> Figure:
     """Plot scores and intervals against alpha or K, with one panel per table; a dotted line marks the current setting.
 
     Args:
-        tables: Tables with a row per value, from `score_figures.scored`.
+        tables: Tables with a row per value, from `score_figures.compute_scores`.
         style: Size and fonts.
     """
     figure, panels = _panels(len(tables), style)
@@ -74,7 +74,7 @@ def draw_sweep_map(tables: Sequence[ReportTable], style: FigureStyle) -> Figure:
     """Draw the scores in percent for each keep rate and alpha, with one panel per measure; the best score is framed.
 
     Args:
-        tables: One table with a row per keep rate and alpha, from `score_figures.scored`.
+        tables: One table with a row per keep rate and alpha, from `score_figures.compute_scores`.
         style: Size and fonts.
     """
     (table,) = tables

@@ -34,7 +34,7 @@ from fpc_core.figures.image_grid import Block, Cell, draw_sheet
 from fpc_core.figures.queries import load_queries
 from fpc_core.figures.recipe import OF_ALL_QUERIES, FigureKind, FigureRecipe, FigureStyle, read_recipe
 from fpc_core.figures.render import bundle, draw, latex, render_png, write_figure
-from fpc_core.figures.score_figures import scored
+from fpc_core.figures.score_figures import compute_scores
 from fpc_core.figures.style import style_context
 from fpc_core.io.dataclass_json import RecipeError
 from fpc_core.retrieval import Retriever
@@ -219,7 +219,7 @@ def test_a_map_of_a_sweep_holds_what_the_sweep_holds(workspace):
     figure_recipe = recipe(FigureKind.SWEEP_MAP, keep_rates=(1.0, 0.5), alphas=(0.0, 1.0))
     task = SweepTask(workspace.retriever, workspace.dataset, SweepGrid((1.0, 0.5), (0.0, 1.0), (4,)), SETTINGS)
     cells = sweep_cells(task, run_with_store(task.work).known)
-    (table,) = scored(figure_recipe, workspace)
+    (table,) = compute_scores(figure_recipe, workspace)
     assert [row.labels for row in table.rows] == [("1", "0"), ("1", "1"), ("0.5", "0"), ("0.5", "1")]
     assert [row.ours["mAP"].value for row in table.rows] == pytest.approx([cell.mean_ap for cell in cells])
     assert [row.ours["Rank-1"].value for row in table.rows] == pytest.approx([cell.rank1 for cell in cells])
@@ -229,7 +229,7 @@ def test_curves_of_fig_4_hold_the_scores_of_the_tables(workspace):
     setting = Setting(SETTINGS, workspace.retriever.model.config)
     task = evaluation_task(workspace.retriever, workspace.dataset, tables_of(["fig4"], setting))
     filled = task.filled(run_with_store(task.work).known)
-    assert [table.rows for table in scored(recipe(FigureKind.SCORE_CURVES), workspace)] == [
+    assert [table.rows for table in compute_scores(recipe(FigureKind.SCORE_CURVES), workspace)] == [
         table.rows for table in filled
     ]
 
@@ -271,7 +271,7 @@ def found_by_search(workspace, path):
 
 def test_a_trade_off_scores_all_queries_and_reuses_stored_results(workspace, monkeypatch):
     figure_recipe = recipe(FigureKind.TRADE_OFF, keep_rates=(1.0, 0.5))
-    (first,) = scored(figure_recipe, workspace)
+    (first,) = compute_scores(figure_recipe, workspace)
     features = np.stack([found_by_search(workspace, record.path.as_posix()) for record in workspace.dataset.query])
     scores = score_distance(
         feature_distance(features, workspace.retriever.memory.unit_features), workspace.dataset.query, workspace.dataset
@@ -281,7 +281,7 @@ def test_a_trade_off_scores_all_queries_and_reuses_stored_results(workspace, mon
     assert row.ours["Rank-1"].value == pytest.approx(scores.rank1)
     assert row.computed[0] < first.rows[0].computed[0]
     monkeypatch.setattr(type(workspace.retriever), "prepare", lambda *_: pytest.fail("it encoded again"))
-    assert scored(figure_recipe, workspace)[0].rows == first.rows
+    assert compute_scores(figure_recipe, workspace)[0].rows == first.rows
 
 
 @pytest.mark.parametrize("kind", sorted(OF_ALL_QUERIES))

@@ -277,7 +277,7 @@ def test_what_was_assumed_is_always_printed(tmp_path):
     for part in ("image size 256 x 128", "patch size 16", "stride 16", "width 192", "heads 3", "cameras 6"):
         assert part in text
     assert "assumed: image size 256x128 and stride 16" in text
-    assert "assumed: 3 heads (the usual number for width 192); --heads states another number" in text
+    assert "assumed: 3 heads (the usual number for width 192); --heads sets another number" in text
     assert "assumed: exact GELU and an epsilon of 1e-06 in the norms" in text
 
 

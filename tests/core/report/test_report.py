@@ -261,8 +261,8 @@ def test_the_command_writes_one_file_and_counts_skipped_queries(where, folder, t
     ("options", "message"),
     [
         (["gone"], "gone is not a folder"),
-        (["--queries", "0"], "1 to 500 queries, not 0"),
-        (["--queries", "501"], "make several reports"),
+        (["--queries", "0"], "must be in 1..500, got 0"),
+        (["--queries", "501"], "must be in 1..500, got 501"),
         (["--keep-rate", "0"], "keep rate must be in"),
     ],
 )

@@ -119,7 +119,7 @@ def test_keys_depend_on_images_and_names(workspace, images):
 
 def test_an_empty_gallery_and_equal_images_are_refused(workspace, images):
     for some in ([], [images[0], images[0]]):
-        with pytest.raises(ValueError, match="at least one image, and no image twice"):
+        with pytest.raises(ValueError, match="at least one image and no duplicates"):
             with_gallery(workspace, ["x"] * len(some), some, encode_images(workspace, some))
 
 
