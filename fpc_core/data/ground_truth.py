@@ -142,7 +142,17 @@ def _records(dataset: Dataset, columns: Mapping[str, str]) -> dict[Path, list[An
 
 
 def _check_size(records: parquet.ParquetFile, kinds: Mapping[str, str], max_rows: int, file: Path) -> None:
-    """Check the sizes in the file's metadata against the limits, before any row is read."""
+    """Check the sizes in the file's metadata against the limits, before any row is read.
+
+    Args:
+        records: File of records.
+        kinds: Kind of the values of each column to read.
+        max_rows: Maximum number of rows.
+        file: Path of the file, for messages.
+
+    Raises:
+        DatasetError: There are too many rows or bytes, or a column has another encoding.
+    """
     metadata = records.metadata
     if metadata.num_rows > max_rows:
         raise DatasetError(f"{file} has {metadata.num_rows:,} rows, the limit is {max_rows:,}; write one row per image")

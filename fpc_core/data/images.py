@@ -234,7 +234,17 @@ def _read_file(path: Path, name: str, max_bytes: int, allowed: Sequence[Path]) -
 
 
 def _open(file: IO[bytes], name: str, max_pixels: int, heic: bool = False) -> Image.Image:
-    """Read the header, and raise ImageError if the image is too large or too small."""
+    """Read the header of an image file, and check the size of the image.
+
+    Args:
+        file: File at its start.
+        name: Name of the image in messages.
+        max_pixels: Maximum number of pixels.
+        heic: Whether to accept HEIC.
+
+    Raises:
+        ImageError: The file is not an image in a supported format, or the image is too large or too small.
+    """
     try:
         is_heic = heic and file.read(8)[4:] == b"ftyp"
         file.seek(0)

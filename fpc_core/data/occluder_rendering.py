@@ -180,9 +180,15 @@ def _layer(occluder: Occluder, shape: tuple[int, int], pictures: CutOutImages) -
 
 
 def _own_axes(shape: Placed, image: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, tuple[float, float]]:
-    """Return the coordinates of all pixels along a shape's width and height, (H, W) each, and its size in pixels.
+    """Return the coordinates of all pixels in the coordinate system of a shape.
 
-    The coordinates are those of the pixel centres relative to the centre of the shape.
+    Args:
+        shape: Shape with a position, a size and a rotation.
+        image: Height and width of the image in pixels.
+
+    Returns:
+        Coordinates of the pixel centres along the shape's width and height, (H, W) each, relative to its centre; and
+        width and height of the shape in pixels.
     """
     height, width = image
     down, across = np.mgrid[:height, :width].astype(np.float32) + 0.5

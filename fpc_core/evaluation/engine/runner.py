@@ -193,7 +193,12 @@ def _encodings(task: PassTask, eval_pass: Pass, records: Sequence[ImageRecord], 
 
 
 def _parts(encoding: Encoding, match: Match) -> dict[Part, np.ndarray]:
-    """Return the values of every `Part` for one image."""
+    """Return the values of every `Part` for one image.
+
+    Args:
+        encoding: Encoding of the image.
+        match: Shortlist and transport of the image.
+    """
     survives = np.zeros(encoding.grid[0] * encoding.grid[1], np.float32)
     survives[encoding.positions[0].cpu().numpy()] = 1
     return {
