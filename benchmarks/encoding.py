@@ -39,7 +39,7 @@ from fpc_core.retrieval import Retriever
 from fpc_core.workspace import Places
 
 BATCH = 32
-# Maps images (B, 3, H, W), cameras (B,) and a keep rate to features (B, C).
+# Function of images (B, 3, H, W), cameras (B,) and a keep rate that returns features (B, C).
 Pass = Callable[[Tensor, Tensor, float], Tensor]
 
 
@@ -74,7 +74,7 @@ def batch(model: FPC, dataset: Dataset, records: tuple[ImageRecord, ...]) -> tup
 
 
 def passes(model: FPC) -> dict[str, Pass]:
-    """Return functions that pass a batch through our encoder and through the released one, with block 12 and head."""
+    """Return functions that encode a batch with our encoder and with the released one, including block 12 and head."""
 
     def fast(images: Tensor, cameras: Tensor, keep_rate: float) -> Tensor:
         return model(images, cameras, PruneSettings(keep_rate))

@@ -119,7 +119,7 @@ def named(device: torch.device) -> str:
 
 
 def at(model: FPC, precision: Precision) -> FPC:
-    """Return a copy of the model whose encoder computes matrix products in this precision."""
+    """Return a copy of the model whose encoder computes matrix products in another precision."""
     copy = deepcopy(model)
     copy.encoder.precision = precision
     return copy
@@ -246,7 +246,14 @@ def matching_table(bench: Bench, device: torch.device, repeats: int) -> list[str
 
 
 def solver_apart(result: Transport, cost: Tensor, a: Tensor, b: Tensor) -> float:
-    """Return the largest difference between D_EMD and that of the CPU for the same ground cost and marginals."""
+    """Return the largest difference in D_EMD from the CPU for the same ground cost and marginals.
+
+    Args:
+        result: Result of the solver.
+        cost: (S, M, N) ground cost.
+        a: (S, M) query marginals.
+        b: (S, N) gallery marginals.
+    """
     exact = solve(cost.cpu(), a.cpu(), b.cpu(), SETTINGS.transport)
     return float(abs(result.distance - exact.distance).max())
 

@@ -50,7 +50,7 @@ def open_lab(page: Page, address: str) -> tuple[float, float]:
 
 
 def last(page: Page, since: str, what: str) -> float:
-    """Return the milliseconds from event `since` to the last event `what`, once there was none for a second."""
+    """Wait until there was no event `what` for a second, and return the milliseconds from `since` to the last one."""
     page.wait_for_function(f"watch.{what}.length && performance.now() - watch.{what}.at(-1) > 1000")
     values: dict[str, Any] = page.evaluate("watch")
     time = values[what][-1] - values[since]

@@ -1,9 +1,9 @@
 """Measure how long visitors wait, in headless Chromium on the demo: `python -m benchmarks.live [--moves N]`.
 
 The benchmark starts its own server, so that its first page is the first page of a new server. "Frame" is the time
-between two animation frames while a slider is dragged. "Script" is the part of it that the page's own code used; the
-rest is layout, painting and idle time. For releases, the time ends when the consolidated strip of the server's answer
-is painted.
+between two animation frames while a slider is dragged. "Script" is the part of it in which the page's own code runs;
+the rest is layout, painting and idle time. The time of a release ends when the consolidated strip of the server's
+answer is painted.
 """
 
 from __future__ import annotations

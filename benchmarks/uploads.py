@@ -1,4 +1,4 @@
-"""Measure the CPU time of decoding uploads, in a separate process and in the same one, also for malicious files.
+"""Measure the CPU time of decoding uploads, including malicious files, in a separate process and in the same process.
 
 python -m benchmarks.uploads
 """

@@ -199,7 +199,7 @@ def _lower(o: Outfit, j: dict[str, np.ndarray]) -> list[np.ndarray]:
 
 
 def _tuck(o: Outfit, j: dict[str, np.ndarray]) -> np.ndarray:
-    """Return primitives that cut away the trousers under the upper garment, so that hips do not protrude through it."""
+    """Return the primitive that cuts away the trousers under the upper garment, so that hips do not protrude through it."""
     tall = 0.15 * o.height
     middle = j["pelvis"] + [0, 0, tall + 0.014 - HEM[o.upper.cut] * o.height]
     return prim(LOWER, middle, (0.4, 0.4, tall), 0.01, kind=BOX, cut=True)
