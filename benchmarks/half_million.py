@@ -131,12 +131,12 @@ def searching(places: Places, kind: str, share: float) -> dict[str, Any]:
     exact = TorchIndex(memory.cls, lambda: memory.unit_cls)
     taken: dict[str, list[float]] = {name: [] for name in ("whole", "cpu", "index", "ranking")}
     recalls, ready = [], 0.0
-    for index, record in enumerate(workspace.dataset.query):
+    for number, record in enumerate(workspace.dataset.query):
         image = to_tensor([resize_image(workspace.dataset.read(record), CONFIG.image_size)], CONFIG)
         began, busy = time.perf_counter(), time.process_time()
         trace = retriever.search(image, settings, torch.tensor([record.camera]))
         whole, cpu = time.perf_counter() - began, time.process_time() - busy
-        if index < WARM_UP:  # The first queries compile kernels and compute unit vectors.
+        if number < WARM_UP:  # The first queries compile kernels and compute unit vectors.
             ready = time.perf_counter() - start
             continue
         query = trace.encoding.cls[0]
