@@ -117,7 +117,7 @@ def test_grey_and_rotated_images_become_upright_rgb():
     assert to_pixels(image).shape == (20, 40, 3)
 
 
-def test_a_camera_that_the_weights_do_not_know_is_refused(workspace, pixels):
+def test_a_camera_without_an_embedding_is_refused(workspace, pixels):
     with pytest.raises(ValueError, match=r"camera must be in 1\.\.\d+, got 99; omit it"):
         workspace.search(pixels, camera=99)
 

@@ -82,7 +82,7 @@ def test_no_modules_import_each_other_in_a_circle():
     TopologicalSorter(graph).prepare()  # raises CycleError with the circle
 
 
-def test_no_folder_of_the_product_holds_more_than_15_files():
+def test_no_folder_of_the_product_has_more_than_15_files():
     for room in ("fpc_core", "app", "tests/core", "tests/app"):
         for folder in (path for path in (ROOT / room).rglob("*") if path.is_dir() and path.name != "__pycache__"):
             files = [path.name for path in folder.iterdir() if path.is_file() and path.name != "__init__.py"]

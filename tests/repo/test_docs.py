@@ -54,7 +54,7 @@ def headings(text):
 
 
 @pytest.mark.parametrize("page", TEXTS)
-def test_links_lead_to_files_and_headings_that_are_there(page):
+def test_links_lead_to_files_and_headings_that_exist(page):
     for link in re.finditer(r"(?<=\]\()(?!https?://)([^)#\s]*)(#[^)\s]*)?(?=\))", TEXTS[page]):
         there = (ROOT / page).parent / link[1] if link[1] else ROOT / page
         assert there.exists(), f"{page} links to {link[0]}"

@@ -46,7 +46,7 @@ def test_only_decoder_and_app_command_start_processes_without_shell():
     assert where(r"shell\s*=", PYTHON) == set()
 
 
-def test_bytes_become_pixels_in_one_place():
+def test_only_one_module_decodes_images():
     """Image.open elsewhere reads only what this program has drawn itself, from RAM."""
     assert where(r"Image\.open\(", PYTHON) == {"images.py", "collect.py", "lesson.py"}
     for name in ("collect.py", "lesson.py"):

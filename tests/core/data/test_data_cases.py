@@ -135,7 +135,7 @@ def test_p_dukemtmc_is_titled_by_its_folder_and_has_cameras(tmp_path):
 
 
 @pytest.mark.parametrize("folder", ["Occluded_REID", "Partial_REID", "own_set"])
-def test_released_readers_number_the_cameras_of_sets_without(tmp_path, folder):
+def test_the_released_variant_numbers_missing_cameras(tmp_path, folder):
     root = lay_out(tmp_path / folder, body())
     released = open_dataset(root, variant=Variant.RELEASED)
     assert (facts(released.query), facts(released.gallery)) == ([(p, 0) for p in PEOPLE], [(p, 1) for p in PEOPLE])

@@ -48,7 +48,7 @@ def world_of(small_places, tmp_path):
     return make
 
 
-def test_a_query_never_finds_its_own_file(people):
+def test_a_query_is_not_compared_with_its_own_file(people):
     settings = QuerySettings(neighbors=3, shortlist=people.dataset.shortlist)
     for row, record in enumerate(people.dataset.query):
         image = to_tensor([people.image(record)], people.retriever.model.config)

@@ -106,7 +106,7 @@ def test_the_precision_is_part_of_the_weights_fingerprint():
     assert len(set(fingerprints.values())) == 3
 
 
-def test_a_memory_serves_only_its_own_precision(small_places, tmp_path):
+def test_a_memory_is_used_only_at_its_own_precision(small_places, tmp_path):
     places = replace(small_places, memory=tmp_path / "memory", precision=Precision.BFLOAT16)
     with pytest.raises(GalleryMemoryError, match="other weights or precision"):
         open_workspace(replace(small_places, precision=Precision.BFLOAT16), "cpu")

@@ -51,12 +51,12 @@ def test_right_at_all_three_stages_is_right():
     assert classify(case(True, True, True)) is Outcome.RIGHT
 
 
-def test_wrong_by_cosine_and_right_by_d_is_won_by_transport():
+def test_wrong_by_cosine_and_right_by_d_is_fixed_by_matching():
     assert classify(case(False, True, True)) is Outcome.TRANSPORT
 
 
 @pytest.mark.parametrize("cosine", [True, False])
-def test_wrong_by_d_and_right_finally_is_won_by_consolidation(cosine):
+def test_wrong_by_d_and_right_finally_is_fixed_by_consolidation(cosine):
     assert classify(case(cosine, False, True)) is Outcome.CONSOLIDATION
 
 
@@ -268,7 +268,7 @@ def test_stored_cases_are_read_again(task, case_pairs, tmp_path):
     assert [one for one, _ in replace(task).cases_with_pairs(kept.known)] == [one for one, _ in case_pairs]
 
 
-def test_results_of_a_sweep_do_not_serve_as_cases(task, workspace, tmp_path):
+def test_results_of_a_sweep_are_not_used_as_cases(task, workspace, tmp_path):
     """Both are in one file; the sweep stored no distances."""
     store = ResultStore(tmp_path / "results")
     grid = SweepGrid((SETTINGS.prune.keep_rate,), (SETTINGS.alpha,), (SETTINGS.neighbors,))

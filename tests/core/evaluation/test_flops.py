@@ -64,7 +64,7 @@ def test_the_encoder_runs_as_many_multiply_adds_as_counted(keep_rate, blocks, vi
     assert layers == encoder_flops(config, prune).without_attention_products
 
 
-def test_dropping_saves_more_the_earlier_it_happens():
+def test_earlier_dropping_saves_more_multiply_adds():
     early, late = (
         encoder_flops(TINY, PruneSettings(keep_rate=0.5, blocks=(block,))).with_attention_products for block in (2, 8)
     )

@@ -103,7 +103,7 @@ def test_random_drops_are_sampled_separately_for_every_query(workspace, tables):
     assert ours(tables["Table 5"], "random", "0.5") == (expected.rank1, pytest.approx(expected.mean_ap))
 
 
-def test_table_6_adds_sparsification_to_the_encoder_by_itself(workspace, tables):
+def test_table_6_prunes_the_encoder_without_matching(workspace, tables):
     table = tables["Table 6"]
     assert ours(table, "TransReID") == scored(workspace, pruned(1.0), encoder=True)
     assert ours(table, "TransReID + T.S.") == scored(workspace, pruned(0.9), encoder=True)
@@ -250,7 +250,7 @@ def test_a_second_call_resumes_and_reports_progress(workspace, tmp_path):
     assert progress[8:] == [(8, 8)]
 
 
-def test_a_table_grows_with_the_queries(task):
+def test_a_table_is_updated_after_every_query(task):
     run, known = run_passes(task.work), {}
     assert all(row.ours is None for row in task.filled(known)[2].rows)
     for _ in range(5):
@@ -290,7 +290,7 @@ def test_a_query_without_a_true_match_is_counted_and_not_scored(workspace):
         evaluation_task(workspace.retriever, replace(dataset, query=(stranger,)), [scores_table(recipe)])
 
 
-def test_own_settings_are_added_to_the_papers(workspace):
+def test_current_settings_are_added_to_those_of_the_paper(workspace):
     own = QuerySettings(PruneSettings(0.85), alpha=0.45, neighbors=4, shortlist=10)
     table_3, table_5, *curves = tables_of(["fig4", "3", "5"], Setting(own, workspace.retriever.model.config))
     assert [row.labels[0] for row in table_3.rows] == ["1.0", "0.9", "0.85", "0.8", "0.7", "0.6", "0.5"]

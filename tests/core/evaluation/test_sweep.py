@@ -180,7 +180,7 @@ def test_results_are_shared_between_subsets_and_all_queries(workspace, task, who
     np.testing.assert_array_equal(stored.average_precision, whole[task.pass_of(0.6)].average_precision[2:4])
 
 
-def test_a_larger_stored_grid_serves_a_smaller_one(workspace, task, whole, store):
+def test_a_smaller_grid_reuses_a_larger_stored_one(workspace, task, whole, store):
     list(run_passes(task.work, save=store.save))
     small = replace(task, grid=SweepGrid((0.6,), (1.0, 0.4), (3,)))
     known = store.load(small.work).known
@@ -210,7 +210,7 @@ def test_a_damaged_result_file_is_named_and_recomputed(task, whole, store, damag
     assert store.load(task.work).notes == ()
 
 
-def test_values_out_of_range_are_damage(task, store):
+def test_stored_values_out_of_range_count_as_damage(task, store):
     list(run_passes(task.work, save=store.save))
     for path in store.folder.iterdir():
         with np.load(path) as stored:

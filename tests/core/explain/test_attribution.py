@@ -180,14 +180,14 @@ def test_a_targeted_map_changes_with_weights_above_the_attention(method):
     assert alike(method, CASCADE.index("block.attn.qkv")) < 0.6
 
 
-def test_attention_ignores_weights_above_and_value_norm_sees_projection():
+def test_value_norm_depends_on_the_projection_and_attention_does_not():
     above, projection = CASCADE.index("block.attn.proj"), CASCADE.index("block.attn.qkv")
     assert alike(MapMethod.ATTENTION, projection) == pytest.approx(1)
     assert alike(MapMethod.VALUE_NORM, above) == pytest.approx(1)
     assert alike(MapMethod.VALUE_NORM, projection) < 1
 
 
-def test_eigen_cam_sees_of_all_weights_the_first_norm_alone():
+def test_eigen_cam_depends_on_no_weights_but_the_first_norm():
     assert alike(MapMethod.EIGEN_CAM, CASCADE.index("block.norm1")) == pytest.approx(1)
     with_another_norm = correlations(MapMethod.EIGEN_CAM, len(CASCADE))
     assert max(with_another_norm) < 0.99

@@ -215,7 +215,7 @@ def test_the_data_of_alpha_lines_give_every_d(workspace):
     np.testing.assert_allclose(sorted(d), np.sort(trace.by_distance.distance), atol=2e-6)
 
 
-def test_a_map_of_a_sweep_holds_what_the_sweep_holds(workspace):
+def test_a_sweep_map_has_the_scores_of_the_sweep(workspace):
     figure_recipe = recipe(FigureKind.SWEEP_MAP, keep_rates=(1.0, 0.5), alphas=(0.0, 1.0))
     task = SweepTask(workspace.retriever, workspace.dataset, SweepGrid((1.0, 0.5), (0.0, 1.0), (4,)), SETTINGS)
     cells = sweep_cells(task, run_with_store(task.work).known)
@@ -225,7 +225,7 @@ def test_a_map_of_a_sweep_holds_what_the_sweep_holds(workspace):
     assert [row.ours["Rank-1"].value for row in table.rows] == pytest.approx([cell.rank1 for cell in cells])
 
 
-def test_curves_of_fig_4_hold_the_scores_of_the_tables(workspace):
+def test_curves_of_fig_4_have_the_scores_of_the_tables(workspace):
     setting = Setting(SETTINGS, workspace.retriever.model.config)
     task = evaluation_task(workspace.retriever, workspace.dataset, tables_of(["fig4"], setting))
     filled = task.filled(run_with_store(task.work).known)
@@ -234,7 +234,7 @@ def test_curves_of_fig_4_hold_the_scores_of_the_tables(workspace):
     ]
 
 
-def test_a_bundle_holds_figure_recipe_data_and_latex(workspace):
+def test_a_bundle_contains_figure_recipe_data_and_latex(workspace):
     figure_recipe = recipe(FigureKind.RANKED_LIST)
     with zipfile.ZipFile(io.BytesIO(bundle(figure_recipe, workspace, "mine"))) as archive:
         assert set(archive.namelist()) == {
@@ -380,7 +380,7 @@ def test_a_recipe_without_a_method_means_grad_cam():
     assert FigureRecipe.from_json(json.dumps(content)) == recipe(FigureKind.DECODER_MAPS)
 
 
-def test_without_a_trained_classifier_an_identity_is_no_target(workspace):
+def test_an_identity_is_refused_as_target_without_a_classifier(workspace):
     untrained = replace(workspace, weights=replace(workspace.weights, fresh="rec_classifier: 1 key"))
     with pytest.raises(RecipeError, match=r"model\.safetensors has no identity classifier"):
         render(recipe(FigureKind.DECODER_MAPS, target=MapTarget.IDENTITY), untrained)

@@ -95,7 +95,7 @@ def test_a_stopped_run_releases_the_tokens(workspace, no_reads):
 
 
 @pytest.mark.usefixtures("roomy")
-def test_tokens_stay_until_the_last_user_releases_them(workspace, no_reads):
+def test_tokens_stay_pinned_until_the_last_context_ends(workspace, no_reads):
     tokens, inside, go = workspace.retriever.tokens, threading.Event(), threading.Event()
 
     def other():

@@ -52,7 +52,7 @@ def flip(path, index, bit=0):
     path.write_bytes(data)
 
 
-def test_shards_hold_the_same_rows_in_any_reading_order(built, small_places):
+def test_shards_return_the_same_rows_in_any_reading_order(built, small_places):
     one, many = open_memory(small_places.memory), open_memory(built)
     assert sorted(path.name for path in built.glob("tokens-*")) == [f"tokens-0000{n}.npy" for n in range(4)]
     np.testing.assert_allclose(many.cls, one.cls, atol=1e-5)

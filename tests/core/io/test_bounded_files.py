@@ -182,7 +182,7 @@ def test_a_manifest_with_too_large_files_is_refused(places):
         in_time(lambda: open_memory(places.memory))
 
 
-def test_an_archive_instead_of_an_array_is_damage(places):
+def test_an_archive_instead_of_an_array_counts_as_damage(places):
     path = places.memory / "cls.npy"
     with path.open("wb") as file:
         np.savez(file, cls=np.zeros(3))

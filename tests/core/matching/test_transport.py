@@ -178,7 +178,7 @@ def test_marginals_follow_their_definition(variant):
         torch.testing.assert_close(b[s], raw_b / raw_b.sum() if raw_b.sum() > 0 else torch.full((5,), 1 / 5))
 
 
-def test_a_side_without_agreement_has_equal_weights():
+def test_an_image_without_agreement_gets_equal_weights():
     patches = torch.tensor([[1.0, 0.0], [2.0, 0.0]])
     a, b = marginals(torch.tensor([-1.0, 0.0]), patches, torch.tensor([[-1.0, 0.0]]), patches[None], Variant.RELEASED)
     assert a.tolist() == [[0.5, 0.5]]

@@ -87,7 +87,7 @@ def test_numpy_namespaces_and_paths_beside_the_tensors_are_passed_over(tmp_path,
 
 
 @pytest.mark.parametrize("older", [False, True], ids=["archive", "format before archives"])
-def test_what_is_passed_over_is_named(tmp_path, reference, older):
+def test_objects_that_are_passed_over_are_named(tmp_path, reference, older):
     content = {"model": PLAIN, "args": argparse.Namespace(lr=1e-3), "best": np.float64(0.5)}
     torch.save(content, tmp_path / "weights.pth", _use_new_zipfile_serialization=not older)
     model, report = load_checkpoint(tmp_path / "weights.pth")
@@ -121,7 +121,7 @@ def test_config_nodes_beside_the_tensors_are_passed_over(tmp_path, monkeypatch, 
     assert f"{module}.{name}" in report.aside
 
 
-def test_settings_beside_the_tensors_run_nothing(tmp_path):
+def test_settings_beside_the_tensors_run_no_code(tmp_path):
     hidden = argparse.Namespace(path=TouchOnLoad(tmp_path / "ran"))
     message = refusal({"model": PLAIN, "args": hidden}, tmp_path)
     assert "Python objects besides tensors (never executed): builtins.getattr" in message
@@ -178,7 +178,7 @@ def test_a_prefix_inside_the_names_is_removed(tmp_path, reference):
 
 @pytest.mark.parametrize("prefix", ["model.", ""])
 @pytest.mark.parametrize("name", ["center_loss.centers", "criterion.weight", "loss_fn.log_vars", "triplet.margin"])
-def test_losses_and_centres_are_left_aside_and_listed(tmp_path, reference, prefix, name):
+def test_losses_and_centres_are_excluded_and_listed(tmp_path, reference, prefix, name):
     weights = {prefix + key: each for key, each in PLAIN.items()} | {name: torch.zeros(20, WIDTH)}
     model, report = load({"state_dict": weights, "hyper_parameters": {}}, tmp_path)
     assert weights_fingerprint(model) == reference
@@ -202,7 +202,7 @@ def test_numbers_among_the_tensors_are_passed_over(tmp_path, reference):
     assert report.aside == "epoch"
 
 
-def test_two_models_in_one_file_are_named_instead_of_chosen(tmp_path):
+def test_two_models_in_one_file_are_refused_by_name(tmp_path):
     both = {f"{who}.{name}": each for who in ("student", "teacher") for name, each in PLAIN.items()}
     assert "contains 2 models, whose names begin with 'student.', 'teacher.'" in refusal(both, tmp_path)
 
@@ -254,14 +254,14 @@ def test_a_stated_size_determines_the_stride(tmp_path):
     ("positions", "answers"),
     [(18 * 9, "288x144 at stride 16, 256x128 at stride 14"), (24 * 8, "384x128 at stride 16, 256x192 at stride 16")],
 )
-def test_several_sizes_that_fit_are_asked_for(tmp_path, positions, answers):
+def test_several_fitting_sizes_are_listed_in_the_error(tmp_path, positions, answers):
     message = refusal(transreid_weights(positions), tmp_path)
     assert message.startswith(f"the {positions} position embeddings fit {answers}")
     assert "--image-size" in message
     assert "--stride" in message
 
 
-def test_positions_that_fit_no_usual_size_are_asked_for(tmp_path):
+def test_positions_that_fit_no_usual_size_are_refused(tmp_path):
     message = refusal(transreid_weights(7 * 13), tmp_path)
     assert message.startswith("the 91 position embeddings fit no usual image size and stride; state those")
 
@@ -271,7 +271,7 @@ def test_a_stated_size_that_does_not_fit_is_refused(tmp_path):
     assert message.startswith("384x128 pixels at stride 16 make 24 x 8 = 192 positions, but the file has 128")
 
 
-def test_what_was_assumed_is_always_printed(tmp_path):
+def test_assumptions_are_always_printed(tmp_path):
     _, report = load(PLAIN, tmp_path)
     text = str(report)
     for part in ("image size 256 x 128", "patch size 16", "stride 16", "width 192", "heads 3", "cameras 6"):

@@ -96,7 +96,7 @@ def test_the_global_head_equals_its_blocks_and_norm():
     torch.testing.assert_close(head(tokens), whole, atol=1e-5, rtol=1e-5)
 
 
-def test_a_head_without_blocks_is_the_norm_alone():
+def test_a_head_without_blocks_is_only_the_norm():
     head = GlobalHead(ModelConfig(width=48, depth=2, heads=4, token_blocks=2, stride=16)).eval()
     tokens = torch.randn(2, 5, 48)
     assert torch.equal(head(tokens), head.norm(tokens[:, 0]))

@@ -217,7 +217,7 @@ def test_wrong_input_is_named(encoder, images):
         encoder.finish(encoder.prefix(images, None, block=3), PRUNE)
 
 
-def test_followed_blocks_have_the_attention_and_drops_of_a_search(encoder, images):
+def test_traced_blocks_have_the_attention_and_drops_of_a_search(encoder, images):
     cameras = torch.tensor([0, 1, 2])
     stages = trace_blocks(encoder.blocks, encoder.embed(images, cameras), PRUNE)
     assert [stage.block for stage in stages] == list(range(7))
@@ -231,7 +231,7 @@ def test_followed_blocks_have_the_attention_and_drops_of_a_search(encoder, image
     assert [stage.kept.shape[1] for stage in stages] == [128, 128, 90, 90, 63, 63, 45]
 
 
-def test_a_followed_block_without_a_drop_has_its_own_attention(encoder, images):
+def test_a_traced_block_without_a_drop_has_its_own_attention(encoder, images):
     tokens = encoder.embed(images, None)
     stage = trace_blocks(encoder.blocks, tokens, PRUNE)[1]
     tokens = encoder.blocks[0](tokens)

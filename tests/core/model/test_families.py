@@ -213,7 +213,7 @@ def test_extra_tokens_are_never_dropped(tmp_path):
     assert whole.tokens.shape == (2, 1 + 1 + 8, WIDTH)
 
 
-def test_patches_are_ranked_by_the_attention_to_patches_alone(tmp_path):
+def test_patches_are_ranked_by_the_attention_to_patches_only(tmp_path):
     model, images = deit(tmp_path), random_images(SIZE)
     with torch.inference_mode():
         tokens = model.encoder.blocks[0](model.encoder.embed(images, None))
@@ -228,7 +228,7 @@ def test_patches_are_ranked_by_the_attention_to_patches_alone(tmp_path):
     assert torch.equal(stage.kept, expected.argsort(dim=1, descending=True, stable=True)[:, :4])
 
 
-def test_the_gallery_memory_holds_patches_without_extra_tokens(tmp_path):
+def test_the_gallery_memory_stores_patches_without_extra_tokens(tmp_path):
     model, images = deit(tmp_path, depth=12), random_images(SIZE)
     features = GalleryEncoder(model)(images, None)
     assert features.patches.shape == (2, model.config.patches, WIDTH)

@@ -114,7 +114,7 @@ def test_dropped_given_patches_have_no_later_effect():
         assert torch.equal(encoder().finish(entering, prune).tokens, plain.tokens)
 
 
-def test_followed_blocks_drop_the_given_patches():
+def test_traced_blocks_drop_the_given_patches():
     images = torch.randn(1, 3, 256, 128, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
         stages = trace_blocks(encoder().blocks, encoder().embed(images, None), SOME)

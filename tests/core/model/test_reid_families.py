@@ -78,7 +78,7 @@ def test_clip_reid_without_cameras_and_heads_is_read(tmp_path):
         assert model.encode(random_images(SIZE), None, PruneSettings(0.5)).tokens.shape == (2, 2, WIDTH)
 
 
-def test_the_mean_camera_of_clip_reid_is_added_to_cls_alone(tmp_path):
+def test_the_mean_camera_of_clip_reid_is_added_only_to_cls(tmp_path):
     model, report = load(clip_reid(), tmp_path)
     mean, _ = load_checkpoint(report.path, image_size=SIZE, stride=16, heads=HEADS, mean_camera=True)
     images, prune = random_images(SIZE), PruneSettings(1.0)

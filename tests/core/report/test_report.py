@@ -235,7 +235,7 @@ def test_a_target_identity_is_called_a_training_identity(workspace):
     assert "may not appear in the gallery" in words(tree.find(".//header"))
 
 
-def test_without_a_trained_classifier_an_identity_is_no_target(workspace):
+def test_an_identity_is_refused_as_target_without_a_classifier(workspace):
     untrained = replace(workspace, weights=replace(workspace.weights, fresh="rec_classifier: 1 key"))
     with pytest.raises(ValueError, match="has no identity classifier"):
         explain(untrained, queries_of(workspace.dataset, 1), SETTINGS, MapSettings(target=MapTarget.IDENTITY))
@@ -286,7 +286,7 @@ def test_an_empty_folder_is_refused(where, tmp_path, capsys):
 
 
 @pytest.mark.browser
-def test_a_browser_shows_it_without_errors_or_requests(browser, two, tmp_path):
+def test_a_browser_shows_the_report_without_errors_or_requests(browser, two, tmp_path):
     path = Path(tmp_path / "report.html")
     path.write_text(two[0], encoding="utf-8")
     page, events = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme="dark"), []

@@ -64,7 +64,7 @@ def images(workspace):
     return pictures, torch.tensor([each.camera for each in records])
 
 
-def test_what_fits_is_computed_at_once_without_a_notice():
+def test_rows_that_fit_are_computed_at_once_without_a_notice():
     requested = []
     with collect_oom_events() as notices:
         assert OomFallback("it", CUDA)(5, bounded(5, requested), joined, no_cpu) == [0, 2, 4, 6, 8]

@@ -70,7 +70,7 @@ def test_a_search_equals_that_of_a_retriever_on_the_same_tokens(workspace, image
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_small_galleries_are_ranked_and_a_query_finds_only_others(workspace, images, count):
+def test_small_galleries_are_ranked_and_the_query_is_excluded(workspace, images, count):
     own = gallery(workspace, images[:count])
     trace = search(own, images[0])
     expected = {0} if count == 1 else set(range(1, count))
