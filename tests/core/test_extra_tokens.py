@@ -1,4 +1,4 @@
-"""A model with tokens beside `[cls]` and the patches runs through search, heat maps and the comparison of devices."""
+"""Search, heat maps and the comparison of devices accept models with extra tokens beside `[cls]` and the patches."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def images():
 def retriever(images):
     torch.manual_seed(0)
     model = FPC(CONFIG).eval()
-    for parameter in model.parameters():  # spread out, so that attention is not uniform
+    for parameter in model.parameters():  # Larger weights make attention less uniform.
         parameter.data.mul_(3)
     gallery = GalleryEncoder(model)(images[1:], None)
     records = tuple(ImageRecord(Path(f"{i}.jpg"), i, 0, "gallery") for i in range(6))

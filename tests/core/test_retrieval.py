@@ -1,4 +1,4 @@
-"""A complete search: its stages compose, and changed settings reuse what they do not affect."""
+"""A search equals its stages in order, and changed settings reuse the results that they do not affect."""
 
 from dataclasses import replace
 

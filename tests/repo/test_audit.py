@@ -1,4 +1,4 @@
-"""The audit of pinned packages: it fails on a vulnerability, but not on network trouble."""
+"""The audit of pinned packages fails on a vulnerability, but not on network errors."""
 
 import json
 import runpy
@@ -17,7 +17,7 @@ UNKNOWN = {"name": "torch", "skip_reason": "Dependency not found on PyPI"}
 
 @pytest.fixture
 def audit(monkeypatch):
-    """Return a function that runs the script with the given output of pip-audit, and returns the exit status."""
+    """Return a function that runs the script with given output of pip-audit, and returns the exit status."""
     monkeypatch.setattr("urllib.request.urlopen", lambda *args, **kwargs: open(SCRIPT, "rb"))  # noqa: SIM115
 
     def run(stdout="", stderr="", code=0, error=None):

@@ -1,4 +1,4 @@
-"""The generators of the scale benchmarks at a fraction of the size: their data loads, builds and is searched."""
+"""The scale benchmarks generate data, here at a fraction of its size, that can be loaded, encoded and searched."""
 
 import pytest
 

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
 LINES = [line for block in re.findall(r"```sh\n(.*?)```", TUTORIAL, re.DOTALL) for line in block.strip().splitlines()]
 CLI = "python -m fpc_core "
-SHORTER = {  # smaller runs of commands that take long
+SHORTER = {  # These options shorten commands that take long.
     "evaluate": ["--resamples", "20"],
     "train": ["--holistic-steps", "1", "--fpc-steps", "1", "--identities", "2", "--images", "2"],
 }
@@ -26,7 +26,7 @@ SHORTER = {  # smaller runs of commands that take long
 
 @pytest.fixture
 def clone(tmp_path, monkeypatch):
-    """The working folder of the tutorial's reader, after steps 1 and 2."""
+    """Return the working folder that a reader of the tutorial has after steps 1 and 2."""
     build_released_world(tmp_path / "data")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FPC_CACHE", str(tmp_path / "cache"))

@@ -1,4 +1,4 @@
-"""Datasets in the forms that people export: how each is read, and which notes report what was left out or assumed."""
+"""Datasets as people export them: how each is read, and which notes report omissions and assumptions."""
 
 import json
 
@@ -196,7 +196,7 @@ def test_dataset_json_sets_folders_cameras_title_and_protocol(tmp_path):
     assert (dataset.name, dataset.cameras, dataset.protocol) == ("Plant 7", Cameras.FROM_0, Protocol.NO_CAMERAS)
     assert (len(dataset.query), len(dataset.gallery)) == (12, 15)
     (tmp_path / "dataset.json").write_text(json.dumps(label))
-    assert open_dataset(tmp_path).layout == "dukemtmc"  # recognised by the names in these folders
+    assert open_dataset(tmp_path).layout == "dukemtmc"  # The image names follow DukeMTMC.
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def test_lists_cannot_name_files_outside_their_folder(tmp_path):
     (root / "list_gallery.txt").write_text(f"{inside} 1\n")
     dataset = open_dataset(root)
     assert [record.path.name for record in dataset.query] == [inside[5:]]
-    assert len(dataset.left_out) == 1  # The two lines name the same missing file.
+    assert len(dataset.left_out) == 1  # Both lines name the same missing file.
 
 
 def test_lists_of_posetrack_with_other_content_are_refused(tmp_path):

@@ -1,4 +1,4 @@
-"""Protocols: what counts for a query, how it is stated next to every score, and warnings about meaningless scores."""
+"""Protocols decide which images count for a query, stand next to every score, and warn of meaningless scores."""
 
 from dataclasses import replace
 
@@ -98,7 +98,7 @@ def test_cameras_decide_by_default_and_can_be_ignored(small_places):
     without = open_dataset(small_places.data, protocol="no-cameras")
     same_camera = np.array([[q.camera != g.camera for g in with_cameras.gallery] for q in with_cameras.query], float)
     ids = np.array([[q.identity != g.identity for g in with_cameras.gallery] for q in with_cameras.query], float)
-    distance = 2 * ids + same_camera  # the image from the query's camera is nearest
+    distance = 2 * ids + same_camera  # The image from the query's camera is nearest.
     assert score_distance(distance, without.query, without).first_match.tolist() == [0] * 8
     assert score_distance(distance, with_cameras.query, with_cameras).mean_ap == 1
     further = 2 * ids - 3 * ids * same_camera + (1 - same_camera) * 5

@@ -1,4 +1,4 @@
-"""Every query is in exactly one class, and every number equals that of a single search."""
+"""The failure analysis puts every query into exactly one class, and its numbers equal those of single searches."""
 
 from dataclasses import astuple, replace
 from pathlib import Path
@@ -145,7 +145,7 @@ def workspace(small_places):
 
 @pytest.fixture(scope="module")
 def task(workspace):
-    """Masks with the person in the upper half of every query, so that shares are known."""
+    """Return a task whose masks show the person in the upper half of every query but the first, which has none."""
     mask = np.zeros((128, 64), np.uint8)
     mask[:64] = PERSON
     masks = {record.path: mask for record in workspace.dataset.query[1:]}
@@ -191,7 +191,7 @@ def test_each_case_equals_a_search_of_its_query(task, case_pairs, traces):
             assert ranks[actual.hit] == 1
             assert actual.right == (actual.hit in same)
             assert records[actual.right_hit].identity == record.identity
-            if same:  # else the first true match is outside the shortlist
+            if same:  # Otherwise, the first true match is outside the shortlist.
                 assert actual.first_match == ranks[same[0]]
                 assert actual.right_hit == same[0]
                 assert actual.match == pytest.approx(distance[same[0]], abs=1e-6)
@@ -209,7 +209,7 @@ def test_ap_after_consolidation_equals_a_sweep(task, case_pairs, workspace):
 
 
 def test_outside_the_shortlist_images_are_ranked_by_cosine(workspace):
-    """With a shortlist of one, D decides only the first hit; all later ranks are by cosine."""
+    """With a shortlist of one image, D determines the first rank only, and D_cos all later ones."""
     task = AtlasTask(workspace.retriever, workspace.dataset, QuerySettings(neighbors=1, shortlist=1))
     for one, _ in task.cases_with_pairs(dict(run_passes(task.work))):
         assert one.distance.average_precision == one.cosine.average_precision
@@ -269,7 +269,7 @@ def test_stored_cases_are_read_again(task, case_pairs, tmp_path):
 
 
 def test_results_of_a_sweep_are_not_used_as_cases(task, workspace, tmp_path):
-    """Both are in one file; the sweep stored no distances."""
+    """Results of both are stored in one file, but those of a sweep lack the distances that cases need."""
     store = ResultStore(tmp_path / "results")
     grid = SweepGrid((SETTINGS.prune.keep_rate,), (SETTINGS.alpha,), (SETTINGS.neighbors,))
     sweep = SweepTask(workspace.retriever, workspace.dataset, grid, SETTINGS)

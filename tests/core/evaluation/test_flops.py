@@ -1,4 +1,4 @@
-"""FLOPs of Table 3: the paper's numbers, and torch's counter on running models."""
+"""The FLOPs of Table 3 agree with the paper and with torch's counter on running models."""
 
 from __future__ import annotations
 
@@ -20,7 +20,15 @@ TINY = ModelConfig(image_size=(96, 48), stride=12, width=24, depth=12, token_blo
 
 @torch.no_grad()
 def counted(model, *arguments):
-    """Return multiply-adds of one image counted by torch: of linear layers and convolutions, and of everything."""
+    """Count the multiply-adds of a model with torch.
+
+    Args:
+        model: The model to run.
+        *arguments: Its input: one image, and what else the model needs.
+
+    Returns:
+        The multiply-adds of linear layers and convolutions, and those of all operations.
+    """
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
         model.eval()(*arguments)
     operations = {str(name): flops // 2 for name, flops in counter.get_flop_counts()["Global"].items()}

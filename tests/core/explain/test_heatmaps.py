@@ -24,7 +24,7 @@ CONFIG = ModelConfig(stride=32, width=32, heads=4, cameras=2, identities=5)
 def retriever():
     torch.manual_seed(0)
     model = FPC(CONFIG).eval()
-    for parameter in model.parameters():  # spread out, so that attention is not uniform
+    for parameter in model.parameters():  # Larger weights make attention less uniform.
         parameter.data.mul_(3)
     rng = np.random.default_rng(0)
     shape = (6, CONFIG.patches, CONFIG.width)

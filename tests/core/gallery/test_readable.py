@@ -1,4 +1,4 @@
-"""Images are checked before the first one is encoded, and unreadable ones stop a build or are left out and recorded."""
+"""All images are checked before encoding; unreadable ones stop a build, or are left out and recorded."""
 
 import json
 import shutil
@@ -29,7 +29,7 @@ QUERY = "query/0002_c1_f0000002.png"
 
 @pytest.fixture
 def places(small_places, tmp_path) -> Places:
-    """The small world with an empty and a truncated gallery image."""
+    """Return the small world with an empty and a truncated gallery image."""
     data = shutil.copytree(small_places.data, tmp_path / "small")
     (data / EMPTY).write_bytes(b"")
     (data / CUT).write_bytes((data / CUT).read_bytes()[:300])

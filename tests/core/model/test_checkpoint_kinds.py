@@ -1,4 +1,4 @@
-"""Checkpoints as people have them: other objects, prefixes, sizes and layers are read, reported or refused by name."""
+"""Checkpoints with other objects, prefixes, sizes and layers are read, reported, or refused by name."""
 
 import argparse
 import operator
@@ -53,7 +53,14 @@ def reference(tmp_path_factory) -> str:
 
 
 def foreign_class(monkeypatch, module: str, name: str, base: type) -> type:
-    """Return a class that can be pickled as module.name; `forget` removes its module again."""
+    """Define a class that can be pickled under the name of a module that is not installed.
+
+    Args:
+        monkeypatch: The fixture that removes the module again.
+        module: The dotted name of the module.
+        name: The name of the class.
+        base: Its base class.
+    """
     made = type(name, (base,), {"__module__": module})
     parts = module.split(".")
     for end in range(1, len(parts) + 1):
@@ -129,12 +136,12 @@ def test_settings_beside_the_tensors_run_no_code(tmp_path):
 
 
 def test_a_function_named_like_a_setting_is_not_called(tmp_path, reference):
-    """A pickle that calls an allowed name with arguments gets a stand-in, not the function."""
+    """A placeholder replaces a function that a pickle calls under an allowed name."""
     assert weights_fingerprint(load({"model": PLAIN, "args": FailingCall()}, tmp_path)[0]) == reference
 
 
 class FailingCall:
-    """Its pickle calls operator.getitem, which would raise an error if it were called."""
+    """An object whose pickle calls operator.getitem, which would raise an error."""
 
     def __reduce__(self):
         return operator.getitem, ({}, "missing")

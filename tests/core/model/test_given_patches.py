@@ -1,4 +1,4 @@
-"""The strategy `given`: the model's own choice gives its own result, and nothing dropped equals keep rate 1."""
+"""The strategy `given` repeats other strategies with their patches, and equals keep rate 1 without any."""
 
 from dataclasses import replace
 from functools import cache
@@ -27,7 +27,7 @@ SOME = PRUNE.with_given(((0, 5), (), (127,)))
 
 @cache
 def encoder() -> SparseEncoder:
-    """An encoder with weights large enough for attention to differ clearly between patches."""
+    """Return an encoder whose weights are large enough for attention to differ clearly between patches."""
     model, generator = SparseEncoder(CONFIG), torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in model.parameters():

@@ -1,4 +1,4 @@
-"""The report on many queries: its numbers against searches, and hostile files and names."""
+"""The numbers of a report equal those of searches, and hostile files and names do no harm."""
 
 import os
 import re
@@ -33,7 +33,17 @@ def workspace(small_places):
 
 
 def reported(workspace, sources, settings=SETTINGS, how=HOW):
-    """Return the page and its tree; the page is well-formed XML."""
+    """Render a report and parse it as XML, which fails if it is not well-formed.
+
+    Args:
+        workspace: The opened data, weights and gallery memory.
+        sources: The queries.
+        settings: The settings of the search.
+        how: The settings of the report.
+
+    Returns:
+        The page and its element tree.
+    """
     page = render(about(workspace, sources, settings, how, MADE), *explain(workspace, sources, settings, how))
     return page, ElementTree.fromstring(page.removeprefix("<!DOCTYPE html>").strip())
 
@@ -52,7 +62,7 @@ def article(tree, number):
 
 
 def strips(element):
-    """Return the captions of every strip."""
+    """Return the captions of the images in every strip of an element."""
     elements = (each for each in element.iter("div") if each.get("class", "").startswith("strip"))
     return [[words(figure.find("figcaption")) for figure in strip.iter("figure")] for strip in elements]
 
@@ -154,7 +164,7 @@ def test_the_page_fetches_nothing(two):
 
 @pytest.fixture
 def folder(tmp_path, small_places):
-    """A folder with two valid images, one of them with a hostile name, and every kind of invalid file."""
+    """Return a folder with two valid images, one with a hostile name, and one invalid file of every kind."""
     good = small_places.data / "query" / "0002_c1_f0000002.png"
     (tmp_path / "images" / "below").mkdir(parents=True)
     for path in (HOSTILE, "below/good.png"):
@@ -198,7 +208,7 @@ def test_a_query_of_the_data_is_recognised_in_a_folder(workspace, small_places):
     assert sources.more == 5
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
 def test_a_pipe_is_refused_without_waiting(workspace, folder):
     os.mkfifo(folder / "pipe.png")
     refused = images_of(folder, workspace.dataset, 50).refused

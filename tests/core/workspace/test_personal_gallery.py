@@ -1,4 +1,4 @@
-"""A gallery of a visitor's own images: encoded as on disk, searched alone, without labels."""
+"""A visitor's own gallery is encoded like one on disk, searched separately, and has no labels."""
 
 from datetime import UTC, datetime
 from pathlib import Path
