@@ -232,19 +232,11 @@ def wall(mat: int, u: float, v: float, du: float, dv: float, dn: float, scale: f
 
 @njit(cache=True)
 def cloth(m: np.ndarray, u: float, v: float, part: int, front: float, side: float, out: np.ndarray) -> float:
-    """Write the colour of cloth at (u around, v along; on the torso, v is the height above the chest) into `out`.
+    """Write the colour of cloth of the material row `m` into `out`, and return its gloss.
 
-    Args:
-        m: Row of the material.
-        u: Position around the body part.
-        v: Position along the body part, or height above the chest on the torso.
-        part: 0 for torso, 1 for skirt, 2 for sleeve, 3 for leg.
-        front: 1 on the front to -1 on the back.
-        side: Distance to the left of the middle line in metres.
-        out: Array that receives the colour.
-
-    Returns:
-        Gloss.
+    The position is u around and v along the body part; on the torso, v is the height above the chest. `part` is 0 for
+    torso, 1 for skirt, 2 for sleeve and 3 for leg. `front` is 1 on the front to -1 on the back, and `side` the distance
+    to the left of the middle line in metres.
     """
     pattern, scale, seed = int(m[10]), m[11], int(m[13])
     mix, mix3, value = 0.0, 0.0, 1.0

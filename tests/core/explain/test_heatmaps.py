@@ -174,8 +174,11 @@ def test_the_encoder_map_is_the_change_of_d_cos_without_a_patch(retriever, state
     ("how", "message"),
     [
         (explained(5, MapTarget.IDENTITY), r"training identity in 0\.\.4, got 5"),
-        (explained(6), r"row of the gallery memory in 0\.\.5, not 6"),
-        (explained(0, method=MapMethod.EIGEN_CAM), "does not depend on the decoder"),
+        (explained(6), r"row of the gallery memory in 0\.\.5, got 6"),
+        (
+            explained(0, method=MapMethod.EIGEN_CAM),
+            "cannot explain the decoder, because it does not depend on its attention",
+        ),
     ],
 )
 def test_invalid_decoder_maps_are_refused(retriever, how, message):
@@ -188,7 +191,7 @@ def test_invalid_decoder_maps_are_refused(retriever, how, message):
     [
         (explained(None), (3, 6, 9), "row of a gallery image as index"),
         (explained(0, MapTarget.IDENTITY), (3, 6, 9), "needs the target similarity"),
-        (explained(6), (3, 6, 9), r"row of the gallery memory in 0\.\.5, not 6"),
+        (explained(6), (3, 6, 9), r"row of the gallery memory in 0\.\.5, got 6"),
         (explained(0), (3, 10), r"after the last dropping block"),
     ],
 )

@@ -56,7 +56,7 @@ def test_a_patch_counts_the_area_of_its_pixels():
     whole = ModelConfig(image_size=(4, 8), patch_size=4, stride=4, width=8, heads=1)
     person, occluder = patch_areas(mask, whole)
     assert person.tolist() == [[3 / 4, 0.0]]
-    assert occluder.tolist() == [[1 / 4, 1 / 4]]  # Value 2 is an occluder in front of the person.
+    assert occluder.tolist() == [[1 / 4, 1 / 4]]  # 3 marks an occluder in front of the person.
     overlapping = ModelConfig(image_size=(4, 8), patch_size=4, stride=2, width=8, heads=1)
     person, occluder = patch_areas(mask, overlapping)
     assert person.tolist() == [[3 / 4, 1 / 4, 0.0]]

@@ -152,7 +152,9 @@ def test_a_refused_object_is_named(tmp_path, monkeypatch):
         torch.save(
             {"model": PLAIN, "x": foreign_class(patch, "project.engine", "Runner", object)()}, tmp_path / "a.pth"
         )
-    with pytest.raises(CheckpointError, match=r"a\.pth contains Python objects .*: project\.engine\.Runner\. Where"):
+    with pytest.raises(
+        CheckpointError, match=r"a\.pth contains Python objects .*: project\.engine\.Runner\. Save the weights"
+    ):
         load_checkpoint(tmp_path / "a.pth")
 
 
