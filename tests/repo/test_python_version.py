@@ -42,7 +42,7 @@ def test_an_old_python_is_refused_in_one_line(clone):
     assert made.returncode
     message, *rest = made.stderr.splitlines()
     assert message.startswith("FPC Explorer needs Python 3.11 or newer, and ")
-    assert "is Python 3.10.4. Install a newer one and name it: make PYTHON=" in message
+    assert "is Python 3.10.4. Install a newer version, and pass its name: make PYTHON=" in message
     assert all(line.startswith("make: ***") for line in rest)
     assert not (clone / ".venv").exists()
 
