@@ -18,8 +18,8 @@ from tests.support.server import chromium, server
 
 GOAL = 250  # Milliseconds from the end of a stroke to its painted answer, at p95.
 GRIDS = ("all", "layer0", "layer1", "layer2")
-# Records when the pointer was released and when the answer to the patches on screen was painted, two frames after the
-# live store has received it.
+# This script records when the pointer was released, and when the answer to the patches on screen was painted, which is
+# two frames after the live store has received it.
 WATCH = """() => {
   const root = [...document.querySelectorAll('.st-key-masks *')].map((node) => node.shadowRoot).find(Boolean);
   const { editor } = root.querySelector('.strips');

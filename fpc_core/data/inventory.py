@@ -105,7 +105,7 @@ def decode_all(dataset: Dataset) -> Iterator[BrokenImage | None]:
 
 
 def images_of(dataset: Dataset) -> tuple[ImageRecord, ...]:
-    """Return every image once, in the order query, gallery, train, also if it is in more than one split."""
+    """Return every image once, in the order query, gallery, train, even if it is in several splits."""
     records = (*dataset.query, *dataset.gallery, *dataset.train)
     return tuple({record.path: record for record in records}.values())
 

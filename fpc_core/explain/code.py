@@ -56,7 +56,7 @@ def shell_line(query: str, settings: QuerySettings, places: Places) -> str:
         "keep-rate": (settings.prune.keep_rate, default.prune.keep_rate),
         "drop": (settings.prune.strategy.value, default.prune.strategy.value),
         "alpha": (settings.alpha, default.alpha),
-        "neighbors": (settings.neighbors, None),  # Its default is that of the dataset.
+        "neighbors": (settings.neighbors, None),  # Its default depends on the dataset.
         "solver": (settings.transport.solver.value, default.transport.solver.value),
         "variant": (settings.variant.value, default.variant.value),
         "data": (places.data, default_places.data),

@@ -54,9 +54,9 @@ _PASSED_OVER = re.compile("|".join(PASSED_OVER.values()))
 class Use(StrEnum):
     """How a pickle uses the objects of an imported name, which determines what their stand-in must support."""
 
-    OBJECT = "object"  # Created, and given a state.
-    MAPPING = "mapping"  # Items are set.
-    LIST = "list"  # Items are appended.
+    OBJECT = "object"  # An object is created, and its state is set.
+    MAPPING = "mapping"  # An object is created, and its items are set.
+    LIST = "list"  # An object is created, and items are appended.
 
 
 class HarmfulPickleError(ValueError):

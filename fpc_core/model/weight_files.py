@@ -321,8 +321,8 @@ def _load(file: Path | IO[bytes], used: Mapping[str, Use]) -> Any:
     """Load a file with torch.
 
     Args:
-        file: Path, or a file at its start.
-        used: How each object that is passed over is used, by the name of its class; a stand-in replaces it.
+        file: Path, or an open file at its start.
+        used: Use of every class or function that is not loaded, by its name in the pickle; a stand-in replaces it.
     """
     stand_ins: Any = [(_STAND_INS[use], name) for name, use in used.items()]
     with _stand_in_lock, torch.serialization.safe_globals(stand_ins):

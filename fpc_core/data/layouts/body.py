@@ -1,7 +1,4 @@
-"""Layouts without cameras, with separate folders for occluded or partial and for whole bodies.
-
-These are Occluded-ReID and Partial-ReID.
-"""
+"""Layouts of Occluded-ReID and Partial-ReID: separate folders of whole and occluded or partial bodies, no cameras."""
 
 from __future__ import annotations
 
