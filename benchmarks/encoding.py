@@ -56,7 +56,13 @@ def ours(model: FPC, dataset: Dataset) -> None:
 
 @torch.inference_mode()
 def released(model: FPC, dataset: Dataset, run: Pass) -> None:
-    """Run the three loops of the released evaluation with the pass `run`."""
+    """Run the three loops of the released evaluation.
+
+    Args:
+        model: Model whose architecture determines the input size.
+        dataset: Dataset to encode.
+        run: Function that encodes a batch.
+    """
     for records, keep_rate in (
         ((*dataset.query, *dataset.gallery), 1.0),  # Gallery memory in test.py.
         (dataset.query, QuerySettings().prune.keep_rate),  # Queries in do_inference.

@@ -36,7 +36,12 @@ def quantised(tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def integer_cost(query: torch.Tensor, gallery: torch.Tensor) -> torch.Tensor:
-    """Return the ground cost of float query tokens and int8 gallery tokens, whose scales cancel in the cosine."""
+    """Return the ground cost (S, M, N), computed from int8 tokens, whose scales cancel in the cosine.
+
+    Args:
+        query: (M, C) float query tokens.
+        gallery: (S, N, C) int8 gallery tokens.
+    """
     whole, _ = quantised(query)
     images, patches, channels = gallery.shape
     products = torch._int_mm(whole, gallery.view(-1, channels).T).view(len(query), images, patches)

@@ -97,7 +97,13 @@ class ReleasedEvaluation:
             return score_distance(distance, self.dataset.query, self.dataset)
 
     def _consolidated(self, images: Tensor, cameras: Tensor, gallery: Gallery) -> Tensor:
-        """Return the consolidated features (B, C) of queries (B, 3, H, W)."""
+        """Return the consolidated features (B, C) of queries.
+
+        Args:
+            images: (B, 3, H, W) query images.
+            cameras: (B,) cameras of the queries.
+            gallery: Gallery to search.
+        """
         model, tokens = self.model, encode(self.model, images, cameras, KEEP_RATE)
         global_feature(model, tokens)
         inputs = []

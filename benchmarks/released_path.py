@@ -101,7 +101,14 @@ def released_query(
 
 
 def encode(model: FPC, images: Tensor, cameras: Tensor, keep_rate: float) -> Tensor:
-    """Return the tokens after the encoder's blocks, (B, 1 + M, C)."""
+    """Return the tokens after the encoder's blocks, (B, 1 + M, C).
+
+    Args:
+        model: Model whose encoder is used.
+        images: (B, 3, H, W) normalised images.
+        cameras: (B,) int64 cameras.
+        keep_rate: Share of patches that each dropping block keeps.
+    """
     encoder = model.encoder
     patches = encoder.patch_embed(images).flatten(2).transpose(1, 2)
     tokens = torch.cat((encoder.cls_token.expand(len(images), -1, -1), patches), dim=1)
@@ -174,7 +181,11 @@ def find_by_both(cls: Tensor, patches: Tensor, gallery: Gallery, rows: Tensor, a
 def transport(kernel: Tensor, on_gallery: Tensor, on_query: Tensor, stop: float = LOOSE_STOP) -> Tensor:
     """Return the transport plans (S, N, M) after at most 100 Sinkhorn iterations.
 
-    The iterations stop early when the mean change of all row scalings is below `stop`.
+    Args:
+        kernel: (S, N, M) kernel.
+        on_gallery: (S, N) weights of the gallery patches.
+        on_query: (S, M) weights of the query patches.
+        stop: The iterations stop when the mean change of all row scalings is smaller.
     """
     rows, columns = torch.ones_like(on_gallery), torch.ones_like(on_query)
     for _ in range(ITERATIONS):

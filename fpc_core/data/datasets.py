@@ -235,6 +235,11 @@ def _unwrapped(root: Path, listing: FolderListing) -> Path:
 def _layout(folder: Path, label: Mapping[str, object], listing: FolderListing) -> tuple[LayoutSpec, Folders]:
     """Return the layout of a dataset and the folders of its splits.
 
+    Args:
+        folder: Folder of the dataset.
+        label: Content of `dataset.json`.
+        listing: Listing of the folder.
+
     Raises:
         DatasetError: The layout in `dataset.json` is unknown or does not match, or a layout is incomplete.
     """

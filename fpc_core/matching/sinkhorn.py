@@ -151,9 +151,18 @@ def sinkhorn_rows(  # noqa: PLR0912 - The pass is one function because numba wou
 def _rebuild(
     kernel: np.ndarray, cost: np.ndarray, f: np.ndarray, g: np.ndarray, a: np.ndarray, b: np.ndarray, epsilon: float
 ) -> None:
-    """Compute f such that the kernel has row sums a, and write the kernel of f and g into `kernel`, (M, padded).
+    """Compute f such that the kernel of f and g has row sums a, and write f and this kernel into their arrays.
 
     This is the update of u in the log domain. For any epsilon, no entry exceeds the marginal of its row.
+
+    Args:
+        kernel: (M, padded) kernel, which is overwritten.
+        cost: (M, N) ground cost.
+        f: (M,) query potentials, which are overwritten.
+        g: (N,) gallery potentials.
+        a: (M,) query marginal.
+        b: (N,) gallery marginal.
+        epsilon: Weight of the entropy term.
     """
     scale = np.float32(1.0 / epsilon)
     allowed = np.where(b > 0, g, np.float32(-_FAR))  # This avoids branches in the loops below.
