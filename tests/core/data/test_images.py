@@ -261,7 +261,7 @@ def test_parallel_decoding_restores_the_warning_filters(monkeypatch) -> None:
     both, before, real = threading.Barrier(2), list(warnings.filters), images._to_rgb
 
     def together(*given: object) -> np.ndarray:
-        both.wait(10)  # It fails if only one image is decoded at a time.
+        both.wait(10)  # The barrier breaks if only one image is decoded at a time.
         return real(*given)
 
     monkeypatch.setattr(images, "_to_rgb", together)

@@ -111,7 +111,7 @@ def test_another_target_and_other_weights_change_the_map(retriever):
 
 
 @pytest.mark.parametrize("method", sorted(DECODER_METHODS))
-def test_relative_values_count_from_the_mean_patch_of_query_and_neighbours(retriever, method):
+def test_relative_values_are_differences_from_the_mean_patch(retriever, method):
     trace = search(retriever, Variant.PAPER)
     plain, relative = (decoder_map(retriever, trace, MapSettings(method, relative=flag)) for flag in (False, True))
     for grid, moved in ((plain.query_grid, relative.query_grid), (plain.neighbor_grids, relative.neighbor_grids)):

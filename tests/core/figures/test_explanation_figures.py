@@ -66,7 +66,7 @@ def test_a_margin_without_a_rival_takes_the_most_instructive_hit(workspace):
     first = rows_of(workspace, recipe(FigureKind.MARGIN))[0]
     by_path = {path(workspace, row): row for row in rows}
     pair = [tones[by_path[first[name]]] for name in ("winner", "loser")]
-    assert len(set(pair)) == 2  # One is a match, the other another person.
+    assert len(set(pair)) == 2  # One shows the person of the query, one another person.
 
 
 def test_encoder_maps_explain_the_selected_image(workspace):

@@ -25,7 +25,7 @@ def similarities(query_cls, query, gallery_cls, gallery):
     """
     query_cls, query = normalize(query_cls, dim=0), normalize(query, dim=1)
     gallery_cls, gallery = normalize(gallery_cls, dim=1), normalize(gallery, dim=2)
-    cosine = gallery @ query.T  # (S, N, M)
+    cosine = gallery @ query.T  # Its shape is (S, N, M).
     kernel = torch.exp(-(1 - cosine) / 0.05)
     u, v = (gallery @ query_cls).relu(), (gallery_cls @ query.T).relu()
     u, v = (weights / (weights.sum(dim=1, keepdim=True) + 1e-7) for weights in (u, v))
