@@ -1,8 +1,7 @@
-"""Known vulnerabilities of what is pinned, by pip-audit. Fails on one that is found, and on nothing else.
+"""Look up known vulnerabilities of the pinned packages with pip-audit, and fail if there is one: `make audit`.
 
-requirements-dev.txt names the other two files: all three are looked up. Where the index cannot be reached, or has no
-such data, nothing can be said: that is printed with the reason, and is no failure.
-Run it by `make audit`.
+All three requirements files are audited, because requirements-dev.txt includes the other two. If the package index
+cannot be reached or has no vulnerability data, the audit is skipped and the reason is printed; this is not a failure.
 """
 
 from __future__ import annotations
@@ -15,67 +14,58 @@ import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-SERVICE = "https://pypi.org/pypi/pip/json"  # where pip-audit asks, one address per package
-PATIENCE = 5  # seconds for the first answer
-MOST = 180  # seconds for all of them
+SERVICE = "https://pypi.org/pypi/pip/json"  # Example of the addresses that pip-audit requests, one per package.
+TIMEOUT = 5  # Maximum time for a response in seconds.
+MAX_SECONDS = 180  # Maximum time for the audit in seconds.
 OFFLINE = ("ConnectionError", "ServiceError", "ConnectTimeout", "ReadTimeout", "Max retries", "SSLError", "ProxyError")
 
 
 def main() -> int:
-    """0 where nothing was found or nothing could be asked, 1 where something was found or the audit itself broke."""
+    """Run the audit, and return 1 if it finds a vulnerability or fails itself, or 0 if not or if it is skipped."""
     if why := unreachable():
-        return skipped(f"{SERVICE} cannot be reached: {why}")
+        return skip(f"{SERVICE} cannot be reached: {why}")
     command = [sys.executable, "-m", "pip_audit", "-r", str(ROOT / "requirements-dev.txt")]
-    options = [
-        "--no-deps",
-        "--disable-pip",
-        "--format",
-        "json",
-        "--progress-spinner",
-        "off",
-        "--timeout",
-        str(PATIENCE),
-    ]
+    options = ["--no-deps", "--disable-pip", "--format", "json", "--progress-spinner", "off", "--timeout", str(TIMEOUT)]
     try:
-        done = subprocess.run([*command, *options], capture_output=True, text=True, timeout=MOST, check=False)
+        done = subprocess.run([*command, *options], capture_output=True, text=True, timeout=MAX_SECONDS, check=False)
     except subprocess.TimeoutExpired:
-        return skipped(f"it did not end in {MOST} s")
+        return skip(f"pip-audit did not finish within {MAX_SECONDS} s")
     try:
         audited = json.loads(done.stdout)["dependencies"]
     except (ValueError, KeyError, TypeError):
-        last = (done.stderr.strip().splitlines() or ["no word"])[-1]
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         if any(word in done.stderr for word in OFFLINE):
-            return skipped(last)
+            return skip(last)
         print(f"pip-audit failed: {last}", file=sys.stderr)
         return 1
-    return told(audited)
+    return report(audited)
 
 
 def unreachable() -> str:
-    """Why the service does not answer; empty where it does."""
+    """Return the reason why the package index cannot be reached, or an empty text if it can."""
     try:
-        with urllib.request.urlopen(SERVICE, timeout=PATIENCE):
+        with urllib.request.urlopen(SERVICE, timeout=TIMEOUT):
             return ""
     except (urllib.error.URLError, OSError, ValueError) as error:
         return str(error)
 
 
-def told(audited: list[dict]) -> int:
-    """Prints every vulnerability, and every package that could not be looked up."""
+def report(audited: list[dict]) -> int:
+    """Print every vulnerability and every package without data, and return the exit status."""
     found = [(each, bug) for each in audited for bug in each.get("vulns", ())]
     for each, bug in found:
-        cured = ", ".join(bug.get("fix_versions", ())) or "no version yet"
-        print(f"{each['name']} {each['version']}: {bug['id']}, mended in {cured}", file=sys.stderr)
+        fixed = ", ".join(bug.get("fix_versions", ())) or "no version yet"
+        print(f"{each['name']} {each['version']}: {bug['id']}, fixed in {fixed}", file=sys.stderr)
     unknown = [each["name"] for each in audited if "skip_reason" in each]
     if len(unknown) == len(audited):
-        return skipped("the index at hand has vulnerability data of none of the pinned packages, as mirrors often do")
+        return skip("the package index has no vulnerability data on any pinned package, which is common for mirrors")
     if unknown:
-        print(f"audit: nothing is known there of {', '.join(unknown)}")
+        print(f"audit: the package index has no data on {', '.join(unknown)}")
     print(f"audit: {len(audited) - len(unknown)} pinned packages, {len(found)} known vulnerabilities")
     return 1 if found else 0
 
 
-def skipped(why: str) -> int:
+def skip(why: str) -> int:
     print(f"audit skipped: {why}")
     return 0
 

@@ -43,7 +43,14 @@ def main() -> None:
 
 @torch.inference_mode()
 def row(name: str, config: ModelConfig, neighbors: int, repeats: int) -> str:
-    """Return a row of the table."""
+    """Return a row of the table.
+
+    Args:
+        name: Name of the model.
+        config: Architecture of the model.
+        neighbors: Number of neighbours (K).
+        repeats: Number of timed runs.
+    """
     released, fused, absorbed = ways(config, neighbors).values()
     difference = float((released() - absorbed()).abs().max())
     whole, quick, ours = (median_ms(way, repeats) for way in (released, fused, absorbed))
@@ -56,7 +63,13 @@ def row(name: str, config: ModelConfig, neighbors: int, repeats: int) -> str:
 
 
 def ways(config: ModelConfig, neighbors: int, device: torch.device | None = None) -> dict[str, Callable[[], Tensor]]:
-    """Return three functions, by name, that compute the `[cls]` row (C,) from the same random tokens and weights."""
+    """Return three functions, by name, that compute the `[cls]` row (C,) from the same random tokens and weights.
+
+    Args:
+        config: Architecture of the model.
+        neighbors: Number of neighbours (K).
+        device: Device of the tensors; None for the CPU.
+    """
     torch.manual_seed(0)
     decoder = Decoder(config).eval().to(device)
     tokens = torch.randn(1 + neighbors * config.patches, config.width).to(device)

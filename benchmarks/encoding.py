@@ -39,7 +39,7 @@ from fpc_core.retrieval import Retriever
 from fpc_core.workspace import Places
 
 BATCH = 32
-# Maps images (B, 3, H, W), cameras (B,) and a keep rate to features (B, C).
+# Function of images (B, 3, H, W), cameras (B,) and a keep rate that returns features (B, C).
 Pass = Callable[[Tensor, Tensor, float], Tensor]
 
 
@@ -56,7 +56,13 @@ def ours(model: FPC, dataset: Dataset) -> None:
 
 @torch.inference_mode()
 def released(model: FPC, dataset: Dataset, run: Pass) -> None:
-    """Run the three loops of the released evaluation with the pass `run`."""
+    """Run the three loops of the released evaluation.
+
+    Args:
+        model: Model whose architecture determines the input size.
+        dataset: Dataset to encode.
+        run: Function that encodes a batch.
+    """
     for records, keep_rate in (
         ((*dataset.query, *dataset.gallery), 1.0),  # Gallery memory in test.py.
         (dataset.query, QuerySettings().prune.keep_rate),  # Queries in do_inference.
@@ -74,7 +80,7 @@ def batch(model: FPC, dataset: Dataset, records: tuple[ImageRecord, ...]) -> tup
 
 
 def passes(model: FPC) -> dict[str, Pass]:
-    """Return functions that pass a batch through our encoder and through the released one, with block 12 and head."""
+    """Return functions that encode a batch with our encoder and with the released one, including block 12 and head."""
 
     def fast(images: Tensor, cameras: Tensor, keep_rate: float) -> Tensor:
         return model(images, cameras, PruneSettings(keep_rate))

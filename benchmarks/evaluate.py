@@ -3,7 +3,7 @@
     python -m benchmarks.evaluate [--queries N] [--threads N]
 
 The script prints a Markdown table. The single tables run just before the joint evaluation, so that a slow phase of the
-machine affects both, and all scores must be equal. Only the joint evaluation stores results, for the second visit.
+machine affects both, and all scores must be equal. Only the joint evaluation stores results, for a second visit.
 """
 
 from __future__ import annotations

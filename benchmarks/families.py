@@ -1,7 +1,7 @@
 """Measure the cost of pruning for each family of checkpoints: `python -m benchmarks.families [--repeat 9]`.
 
-Every model has the architecture in which weights of the family are usually published, and random weights: the
-cost depends on the architecture alone. Encoding one image at keep rates 1.0 and 0.8 alternates within one run.
+Every model has the architecture in which weights of the family are usually published. The weights are random, because
+the cost depends only on the architecture. One image is encoded at keep rates 1.0 and 0.8 in turn within one run.
 Parity with the reference code of each family is tested in tests/core/model/test_families.py.
 """
 

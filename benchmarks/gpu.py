@@ -119,7 +119,7 @@ def named(device: torch.device) -> str:
 
 
 def at(model: FPC, precision: Precision) -> FPC:
-    """Return a copy of the model whose encoder computes matrix products in this precision."""
+    """Return a copy of the model whose encoder computes matrix products in another precision."""
     copy = deepcopy(model)
     copy.encoder.precision = precision
     return copy
@@ -128,7 +128,12 @@ def at(model: FPC, precision: Precision) -> FPC:
 def parity_table(device: torch.device, queries: int) -> list[str]:
     """Print differences from the CPU in float32 on the demo, for every precision and variant.
 
-    Return a text for each difference that exceeds its bound.
+    Args:
+        device: Device to compare with the CPU.
+        queries: Number of demo queries.
+
+    Returns:
+        A text for each difference that exceeds its bound.
     """
     here, there = open_workspace(Places(), "cpu"), open_workspace(Places(), str(device))
     config, records = here.retriever.model.config, here.dataset.query[:queries]
@@ -154,7 +159,14 @@ def parity_table(device: torch.device, queries: int) -> list[str]:
 
 @torch.inference_mode()
 def encoder_table(config: ModelConfig, device: torch.device, batches: Sequence[int], repeats: int) -> None:
-    """Print how many images the encoder processes per second, at keep rate 1 (gallery) and 0.8 (query)."""
+    """Print how many images the encoder processes per second, at keep rate 1 (gallery) and 0.8 (query).
+
+    Args:
+        config: Architecture of the model.
+        device: Device to measure.
+        batches: Numbers of images that are encoded together.
+        repeats: Number of timed runs.
+    """
     torch.manual_seed(0)
     model = FPC(config).eval().to(device)
     models = {precision: at(model, precision) for precision in Precision}
@@ -192,7 +204,13 @@ def _in_tf32(run: Callable[[], Tensor]) -> Tensor:
 def matching_table(bench: Bench, device: torch.device, repeats: int) -> list[str]:
     """Print times of matching a query with its shortlist, and of the solver alone.
 
-    Return a text for each solver result whose distances exceed their bound.
+    Args:
+        bench: Model, gallery and query.
+        device: Device to measure.
+        repeats: Number of timed runs.
+
+    Returns:
+        A text for each solver result whose distances exceed their bound.
     """
     retriever, gallery = bench.retriever, bench.gallery
     encoding = retriever.encode(retriever.prepare(bench.image, bench.camera), SETTINGS.prune)
@@ -246,13 +264,26 @@ def matching_table(bench: Bench, device: torch.device, repeats: int) -> list[str
 
 
 def solver_apart(result: Transport, cost: Tensor, a: Tensor, b: Tensor) -> float:
-    """Return the largest difference between D_EMD and that of the CPU for the same ground cost and marginals."""
+    """Return the largest difference in D_EMD from the CPU for the same ground cost and marginals.
+
+    Args:
+        result: Result of the solver.
+        cost: (S, M, N) ground cost.
+        a: (S, M) query marginals.
+        b: (S, N) gallery marginals.
+    """
     exact = solve(cost.cpu(), a.cpu(), b.cpu(), SETTINGS.transport)
     return float(abs(result.distance - exact.distance).max())
 
 
 def decoder_table(config: ModelConfig, device: torch.device, repeats: int) -> None:
-    """Print times and differences of three implementations of the decoder's `[cls]` row."""
+    """Print times and differences of three implementations of the decoder's `[cls]` row.
+
+    Args:
+        config: Architecture of the model.
+        device: Device to measure.
+        repeats: Number of timed runs.
+    """
     with torch.inference_mode():
         ways = decoder.ways(config, SETTINGS.neighbors, device)
         took = milliseconds(ways, repeats, device)
@@ -267,7 +298,13 @@ def decoder_table(config: ModelConfig, device: torch.device, repeats: int) -> No
 
 
 def query_table(bench: Bench, device: torch.device, repeats: int) -> None:
-    """Print times of a whole query, from the image to the ranking of the gallery."""
+    """Print times of a whole query, from the image to the ranking of the gallery.
+
+    Args:
+        bench: Model, gallery and query.
+        device: Device to measure.
+        repeats: Number of timed runs.
+    """
     ours = partial(bench.retriever.search, bench.image, SETTINGS, bench.camera)
     theirs = partial(released_query, bench.retriever.model, bench.gallery, bench.image, bench.camera)
     same = replace(SETTINGS, transport=TransportSettings(Solver.RELEASED))
@@ -317,7 +354,14 @@ class OurEvaluation:
 
 
 def evaluation_table(name: str, device: torch.device, share: float, folder: Path) -> None:
-    """Print the duration of an evaluation of all queries, including the gallery memory."""
+    """Print the duration of an evaluation of all queries, including the gallery memory.
+
+    Args:
+        name: Name of the model.
+        device: Device to measure.
+        share: Share of the queries and gallery images of Occluded-Duke.
+        folder: Folder for the generated dataset and the gallery memories.
+    """
     dataset = open_dataset(make_dataset(folder / "noise", share))
     torch.manual_seed(0)
     model = FPC(MODELS[name]).eval().to(device)

@@ -59,7 +59,13 @@ _PART = 10_000  # Number of images that one call of `_make` writes.
 
 
 def make_gallery(root: Path, images: int, processes: int) -> Path:
-    """Make a dataset of noise images, most of which are distractors (identity 0), and return its folder."""
+    """Make a dataset of noise images, most of which are distractors (identity 0), and return its folder.
+
+    Args:
+        root: Folder of the dataset.
+        images: Number of gallery images.
+        processes: Number of processes that write images.
+    """
     distractors = round(images * DISTRACTORS / GALLERY)
     parts = [("query", start, min(QUERIES, start + _PART), 0) for start in range(0, QUERIES, _PART)]
     for start in range(0, images, _PART):
@@ -75,9 +81,13 @@ def make_gallery(root: Path, images: int, processes: int) -> Path:
 
 
 def _make(folder: Path, start: int, stop: int, people: int) -> None:
-    """Write the images with numbers `start` to `stop` - 1.
+    """Write a part of the images of a split. Queries have other cameras than their matches.
 
-    Gallery images with numbers from `people` on are distractors. Queries have other cameras than their matches.
+    Args:
+        folder: Folder of the split.
+        start: Number of the first image.
+        stop: Number after that of the last image.
+        people: Number of the first distractor in the gallery; the split query has none.
     """
     rng = np.random.default_rng([start, people])
     query = folder.name == "query"
@@ -131,12 +141,12 @@ def searching(places: Places, kind: str, share: float) -> dict[str, Any]:
     exact = TorchIndex(memory.cls, lambda: memory.unit_cls)
     taken: dict[str, list[float]] = {name: [] for name in ("whole", "cpu", "index", "ranking")}
     recalls, ready = [], 0.0
-    for place, record in enumerate(workspace.dataset.query):
+    for number, record in enumerate(workspace.dataset.query):
         image = to_tensor([resize_image(workspace.dataset.read(record), CONFIG.image_size)], CONFIG)
         began, busy = time.perf_counter(), time.process_time()
         trace = retriever.search(image, settings, torch.tensor([record.camera]))
         whole, cpu = time.perf_counter() - began, time.process_time() - busy
-        if place < WARM_UP:  # The first queries compile kernels and compute unit vectors.
+        if number < WARM_UP:  # The first queries compile kernels and compute unit vectors.
             ready = time.perf_counter() - start
             continue
         query = trace.encoding.cls[0]
@@ -162,7 +172,14 @@ def searching(places: Places, kind: str, share: float) -> dict[str, Any]:
 def first_shards(
     directory: Path, memory: GalleryMemory, share: float, shard_images: int = SHARD_IMAGES
 ) -> GalleryMemory:
-    """Return a gallery memory that consists only of the first `share` of the shards."""
+    """Return a gallery memory that consists only of the first shards of another one.
+
+    Args:
+        directory: Folder of the gallery memory.
+        memory: The whole gallery memory.
+        share: Share of the shards to use.
+        shard_images: Number of images in a shard.
+    """
     paths = sorted(directory.glob("tokens-*.npy"))
     paths = paths[: max(1, round(share * len(paths)))]
     images = min(len(paths) * shard_images, len(memory))

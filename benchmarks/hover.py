@@ -1,8 +1,9 @@
 """Measure the delay of hovering in the transport component, in headless Chromium: `python -m benchmarks.hover`.
 
-The component has 128 x 242 patches. Its files run in an empty page without Streamlit, because a hover sends nothing to
-the server. Two times are measured for each hover: `work` is the computing time from the pointer event to the last pixel
-of the flows; `paint` is the time until the browser has finished the frame, including the wait for the next 60 Hz tick.
+The component has 128 x 242 patches. Its files are loaded in an empty page without Streamlit, because hovering does not
+involve the server. Two times are measured for each hover: `work` is the computing time from the pointer event until the
+flows are drawn; `paint` is the time until the browser has finished the frame, including the wait for the next 60 Hz
+tick.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """Measure what int8 gallery tokens would save and change: `python -m benchmarks.int8_tokens [--repeat 9]`.
 
-Every token gets a scale of its own, its largest absolute value / 127. The first table compares distances and rankings
-on the demo with those of the stored float16 tokens. The second times reading 100 candidates and their ground cost at
-the size of ViT-Base with stride 11, from files in the page cache, in three ways: as now; int8 converted to float32; and
-int8 times int8, for which the query is quantised as well. All ways alternate within one run.
+Every token has a scale of its own, its largest absolute value / 127. The first table compares distances and rankings on
+the demo with those of the stored float16 tokens. The second table has the time to read 100 candidates from the page
+cache and to compute their ground cost, at the size of ViT-Base with stride 11. It compares float16 tokens as stored
+now, int8 tokens converted to float32, and products of int8 tokens, for which the query is quantised as well. All ways
+run in turn.
 """
 
 from __future__ import annotations
@@ -35,7 +36,12 @@ def quantised(tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def integer_cost(query: torch.Tensor, gallery: torch.Tensor) -> torch.Tensor:
-    """Return the ground cost of float query tokens and int8 gallery tokens, whose scales cancel in the cosine."""
+    """Return the ground cost (S, M, N), computed from int8 tokens, whose scales cancel in the cosine.
+
+    Args:
+        query: (M, C) float query tokens.
+        gallery: (S, N, C) int8 gallery tokens.
+    """
     whole, _ = quantised(query)
     images, patches, channels = gallery.shape
     products = torch._int_mm(whole, gallery.view(-1, channels).T).view(len(query), images, patches)

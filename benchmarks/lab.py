@@ -50,7 +50,16 @@ def open_lab(page: Page, address: str) -> tuple[float, float]:
 
 
 def last(page: Page, since: str, what: str) -> float:
-    """Return the milliseconds from event `since` to the last event `what`, once there was none for a second."""
+    """Wait until no event of a kind happens for a second, and return when the last one happened.
+
+    Args:
+        page: Page of the Lab.
+        since: Name of the moment from which time is counted.
+        what: Name of the list of events.
+
+    Returns:
+        Milliseconds from `since` to the last event.
+    """
     page.wait_for_function(f"watch.{what}.length && performance.now() - watch.{what}.at(-1) > 1000")
     values: dict[str, Any] = page.evaluate("watch")
     time = values[what][-1] - values[since]

@@ -1,9 +1,9 @@
 """Measure how long visitors wait, in headless Chromium on the demo: `python -m benchmarks.live [--moves N]`.
 
 The benchmark starts its own server, so that its first page is the first page of a new server. "Frame" is the time
-between two animation frames while a slider is dragged. "Script" is the part of it that the page's own code used; the
-rest is layout, painting and idle time. For releases, the time ends when the consolidated strip of the server's answer
-is painted.
+between two animation frames while a slider is dragged. "Script" is the part of it in which the page's own code runs;
+the rest is layout, painting and idle time. The time of a release ends when the consolidated strip of the server's
+answer is painted.
 """
 
 from __future__ import annotations
@@ -63,6 +63,11 @@ ANSWERED = """(requested) => new Promise((done) => {
 def drag(page: Page, name: str, traffic: list[int]) -> tuple[list[float], list[float], int]:
     """Drag a slider from end to end and back.
 
+    Args:
+        page: Page of Explore.
+        name: Label of the slider.
+        traffic: List that grows by one item with every websocket message.
+
     Returns:
         Milliseconds of each frame, milliseconds of script in each frame, and the number of websocket messages.
     """
@@ -98,7 +103,15 @@ def settle(page: Page) -> None:
 
 
 def release(page: Page, moves: list[dict[str, Any]]) -> list[float]:
-    """Return the milliseconds from each release to its painted answer. The page is idle before each release."""
+    """Release sliders, one after another, on an idle page.
+
+    Args:
+        page: Page of Explore.
+        moves: Values of sliders for each release, by their name in the page's live store.
+
+    Returns:
+        Milliseconds from each release to its painted answer.
+    """
     times = []
     for move in moves:
         times.append(page.evaluate(ANSWERED, move))

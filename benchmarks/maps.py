@@ -73,7 +73,15 @@ def main() -> None:
 def _compared(
     mapped: Mapped, retriever: Retriever, other: Retriever, named: MapSettings, methods: Iterable[MapMethod]
 ) -> Iterable[tuple[str, list[float]]]:
-    """Yield the name and the five values of each method for one query; `other` has random weights."""
+    """Yield the name and the five values of each method for one query.
+
+    Args:
+        mapped: Function that computes a map, given a retriever and the settings of the map.
+        retriever: Retriever with the trained weights.
+        other: Retriever with random weights.
+        named: Settings of the map, whose method is replaced.
+        methods: Methods to compare.
+    """
     lost = _flat(mapped(retriever, replace(named, method=MapMethod.LEFT_OUT)))
     for method in methods:
         how = replace(named, method=method)

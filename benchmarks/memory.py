@@ -62,7 +62,12 @@ def write(directory: Path, dense: bool) -> None:
 
 
 def measure(directory: Path, repeats: int) -> None:
-    """Print a table of times and sizes. Run it in a new process, to measure the resident memory correctly."""
+    """Print a table of times and sizes. Resident memory is correct only if this runs in a new process.
+
+    Args:
+        directory: Folder of the gallery memory.
+        repeats: Number of timed runs.
+    """
     before = resident()
     start = time.perf_counter()
     memory = open_memory(directory)

@@ -1,8 +1,8 @@
-"""Compare the transport of the `paper` variant, which normalises both sides, with the paper's Eq. 7 to 9.
+"""Compare the transport of the `paper` variant, which normalises both marginals, with the paper's Eq. 7 to 9.
 
-These allow flows up to the weights, which are not normalised, and move only the smaller side's total. The cost of the
-partial plan is divided by this total, as in the definition of the EMD by Rubner et al. (2000). Both problems are solved
-exactly.
+In these equations, weights are not normalised and limit the flows, and the total flow is the smaller of the two total
+weights. The cost of the partial plan is divided by this total, as in the definition of the EMD by Rubner et al. (2000).
+Both problems are solved exactly.
 
     python -m benchmarks.partial_transport
 """
@@ -26,7 +26,7 @@ SETTINGS = QuerySettings(variant=Variant.PAPER)
 def partial_cost(cost: np.ndarray, a: np.ndarray, b: np.ndarray) -> float:
     """Return the cost of the cheapest plan under Eq. 6 to 9, divided by its total flow.
 
-    A dummy patch on the smaller side, which is free, takes the weight that does not move.
+    The weight that is not moved is assigned to a dummy patch, at no cost, of the image with the smaller total.
 
     Args:
         cost: (M, N) ground cost.

@@ -1,9 +1,9 @@
-"""Measure how fast a stroke by hand is answered, in headless Chromium on the demo.
+"""Measure how long the server takes to answer a stroke that drops patches by hand, in headless Chromium on the demo.
 
 `python -m benchmarks.prune_by_hand [--strokes N]` draws N different strokes on the masks of Explore. The time of a
-stroke begins when the pointer is released and ends when the rankings of the server's answer are painted. "Transport"
-ends when the page has settled: then the open transport plan shows the answer too. As many releases of alpha on the same
-page show how busy the machine is: `benchmarks.live` has their times on a quiet one.
+stroke begins when the pointer is released and ends when the rankings of the server's answer are painted. The time of
+"transport" ends when the whole page is updated, including the open transport plan. The same number of releases of the
+alpha slider is timed for comparison; `benchmarks.live` measures them alone.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from tests.support.server import chromium, server
 
 GOAL = 250  # Milliseconds from the end of a stroke to its painted answer, at p95.
 GRIDS = ("all", "layer0", "layer1", "layer2")
-# Records when the pointer was released and when the answer to the patches on screen was painted, two frames after the
-# live store has received it.
+# This script records when the pointer was released, and when the answer to the patches on screen was painted, which is
+# two frames after the live store has received it.
 WATCH = """() => {
   const root = [...document.querySelectorAll('.st-key-masks *')].map((node) => node.shadowRoot).find(Boolean);
   const { editor } = root.querySelector('.strips');
@@ -42,7 +42,7 @@ SETTLED = (
 
 
 def stroke(page: Page, generator: random.Random) -> tuple[float, float]:
-    """Draw a stroke from a random patch to another, and return the milliseconds until rankings and page answer it."""
+    """Draw a stroke between two random patches, and return the milliseconds until rankings and page are updated."""
     box = page.locator(f"[data-grid='{generator.choice(GRIDS)}']").bounding_box()
     assert box is not None
     points = []

@@ -52,9 +52,9 @@ class Bench:
 
 @torch.inference_mode()
 def prepare(config: ModelConfig, device: torch.device = CPU) -> Bench:
-    """Return a random model, a noise image, and a gallery whose tokens scatter around the tokens of that image.
+    """Make a random model, a noise image, and a gallery whose tokens scatter around the tokens of that image.
 
-    All tensors are on `device`, except the gallery memory, which our code copies there itself.
+    All tensors are on `device`, except the gallery memory, which our code copies to the device itself.
     """
     torch.manual_seed(0)
     model = FPC(config).eval()

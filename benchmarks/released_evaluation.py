@@ -1,4 +1,4 @@
-"""The whole evaluation of the released code (`test.py` and `do_inference`), with its arithmetic and redundant work.
+"""Run the evaluation of the released code (`test.py` and `do_inference`) with its arithmetic and redundant work.
 
     memory     Encode query and gallery images at keep rate 1. Copy tokens to main memory; drop queries.
     queries    Copy the gallery memory to the device. Encode queries at keep rate 0.8 in batches of 16, match them
@@ -97,7 +97,13 @@ class ReleasedEvaluation:
             return score_distance(distance, self.dataset.query, self.dataset)
 
     def _consolidated(self, images: Tensor, cameras: Tensor, gallery: Gallery) -> Tensor:
-        """Return the consolidated features (B, C) of queries (B, 3, H, W)."""
+        """Return the consolidated features (B, C) of queries.
+
+        Args:
+            images: (B, 3, H, W) query images.
+            cameras: (B,) cameras of the queries.
+            gallery: Gallery to search.
+        """
         model, tokens = self.model, encode(self.model, images, cameras, KEEP_RATE)
         global_feature(model, tokens)
         inputs = []
@@ -114,10 +120,10 @@ class ReleasedEvaluation:
         parts = [tuple(records[start : start + BATCH]) for start in range(0, len(records), BATCH)]
         with ThreadPoolExecutor(WORKERS) as pool:
             ahead: list[Future[tuple[Tensor, Tensor]]] = []
-            for place in range(len(parts) + WORKERS):
-                if place < len(parts):
-                    ahead.append(pool.submit(batch, self.model, self.dataset, parts[place]))
-                if place >= WORKERS and ahead:
+            for index in range(len(parts) + WORKERS):
+                if index < len(parts):
+                    ahead.append(pool.submit(batch, self.model, self.dataset, parts[index]))
+                if index >= WORKERS and ahead:
                     images, cameras = ahead.pop(0).result()
                     yield images.to(self.device), cameras.to(self.device)
         wait_for(self.device)

@@ -1,9 +1,9 @@
-"""The steps of the released code for one query, as the baseline of the whole-query benchmark.
+"""Run the steps of the released code for one query, as the baseline of the whole-query benchmark.
 
-It reproduces the released code's arithmetic, its order and its redundant work: the full attention matrix in every
-block, the global head that is computed besides the decoder, the gallery that is normalised again in both neighbour
-searches and before the final ranking, and the whole decoder block, of which only one row is used. It uses the weights
-of an `FPC`, so that both implementations can be compared, and no other code of fpc_core.
+This module reproduces the released code's arithmetic, its order and its redundant work: the full attention matrix in
+every block, the global head in addition to the decoder, normalising the gallery again in both neighbour searches and
+before the final ranking, and the whole decoder block, of which only one row is used. It uses the weights of an `FPC`,
+so that both implementations can be compared, but no other code of fpc_core.
 """
 
 from __future__ import annotations
@@ -101,7 +101,14 @@ def released_query(
 
 
 def encode(model: FPC, images: Tensor, cameras: Tensor, keep_rate: float) -> Tensor:
-    """Return the tokens after the encoder's blocks, (B, 1 + M, C)."""
+    """Return the tokens after the encoder's blocks, (B, 1 + M, C).
+
+    Args:
+        model: Model whose encoder is used.
+        images: (B, 3, H, W) normalised images.
+        cameras: (B,) int64 cameras.
+        keep_rate: Share of patches that each dropping block keeps.
+    """
     encoder = model.encoder
     patches = encoder.patch_embed(images).flatten(2).transpose(1, 2)
     tokens = torch.cat((encoder.cls_token.expand(len(images), -1, -1), patches), dim=1)
@@ -136,12 +143,27 @@ def block(layer: Block, tokens: Tensor, keep_rate: float = 1.0) -> tuple[Tensor,
 
 
 def find_by_cosine(cls: Tensor, gallery_cls: Tensor, count: int) -> Tensor:
-    """Return the `count` nearest gallery rows by the cosine of `[cls]`. Every call normalises the gallery again."""
+    """Return the nearest gallery rows by the cosine of `[cls]`; every call normalises the gallery again.
+
+    Args:
+        cls: (C,) `[cls]` token of the query.
+        gallery_cls: (G, C) `[cls]` tokens of the gallery.
+        count: Number of rows.
+    """
     return (F.normalize(gallery_cls, dim=1) @ F.normalize(cls, dim=0)).topk(count).indices
 
 
 def find_by_both(cls: Tensor, patches: Tensor, gallery: Gallery, rows: Tensor, alpha: float, count: int) -> Tensor:
-    """Return the `count` gallery rows among `rows` with the largest (1 - alpha) cosine + alpha transport similarity."""
+    """Return the gallery rows with the largest (1 - alpha) cosine + alpha transport similarity.
+
+    Args:
+        cls: (C,) `[cls]` token of the query.
+        patches: (M, C) patch tokens of the query.
+        gallery: Gallery to search.
+        rows: (S,) gallery rows to consider.
+        alpha: Weight of the transport similarity.
+        count: Number of rows to return.
+    """
     unit_cls, unit_gallery_cls = F.normalize(cls, dim=0), F.normalize(gallery.cls, dim=1)[rows]
     unit_patches = F.normalize(patches.T, dim=0)  # Channels come first, as in the released code.
     unit_gallery = F.normalize(gallery.patches[rows].transpose(1, 2), dim=1)
@@ -159,7 +181,11 @@ def find_by_both(cls: Tensor, patches: Tensor, gallery: Gallery, rows: Tensor, a
 def transport(kernel: Tensor, on_gallery: Tensor, on_query: Tensor, stop: float = LOOSE_STOP) -> Tensor:
     """Return the transport plans (S, N, M) after at most 100 Sinkhorn iterations.
 
-    The iterations stop early when the mean change of all row scalings is below `stop`.
+    Args:
+        kernel: (S, N, M) kernel.
+        on_gallery: (S, N) weights of the gallery patches.
+        on_query: (S, M) weights of the query patches.
+        stop: The iterations stop when the mean change of all row scalings is smaller.
     """
     rows, columns = torch.ones_like(on_gallery), torch.ones_like(on_query)
     for _ in range(ITERATIONS):

@@ -65,7 +65,7 @@ def measure(folder: Path, share: float) -> tuple[dict[str, Cost], float]:
     start = time.perf_counter()
     data = make_dataset(folder / "noise", share)
     weights, memory = make_weights(folder / "model.safetensors"), folder / "memory"
-    print(f"made in {time.perf_counter() - start:.0f} s", file=sys.stderr)
+    print(f"generated images and weights in {time.perf_counter() - start:.0f} s", file=sys.stderr)
     places = {"FPC_DATA": str(data), "FPC_WEIGHTS": str(weights), "FPC_MEMORY": str(memory)}
     environment = {**os.environ, **places, "FPC_CACHE": str(folder / "cache")}
     steps = {

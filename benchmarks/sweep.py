@@ -26,7 +26,7 @@ from fpc_core.workspace import Places, open_workspace
 
 
 def alone(task: SweepTask, cell: tuple[float, float, int]) -> Scores:
-    """Return the scores of a sweep that consists of a single cell."""
+    """Run a sweep that consists of a single cell, and return its scores."""
     rate, alpha, neighbors = cell
     small = replace(task, grid=SweepGrid((rate,), (alpha,), (neighbors,)))
     return dict(run_passes(small.work))[small.pass_of(rate)].scores(0)
@@ -36,8 +36,8 @@ def sampled(grid: SweepGrid, count: int) -> list[tuple[float, float, int]]:
     """Return `count` cells that are spread over all keep rates, alphas and values of K."""
     rates, alphas, neighbors = grid.keep_rates, grid.alphas, grid.neighbors
     return [
-        (rates[place % len(rates)], alphas[place * 5 % len(alphas)], neighbors[place % len(neighbors)])
-        for place in range(count)
+        (rates[index % len(rates)], alphas[index * 5 % len(alphas)], neighbors[index % len(neighbors)])
+        for index in range(count)
     ]
 
 
@@ -56,7 +56,7 @@ def main() -> None:
 
     samples = sampled(grid, arguments.samples)
     steps = len(task.queries) * len(grid.keep_rates)
-    turns = [round(steps * (place + 1) / (len(samples) + 1)) for place in range(len(samples))]
+    turns = [round(steps * (index + 1) / (len(samples) + 1)) for index in range(len(samples))]
     run, known = run_passes(task.work), {}
     whole, cells, separate = 0.0, [], []
     for step in range(steps):

@@ -47,13 +47,25 @@ def tokens(kind: str, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def worst_error(plans: np.ndarray, a: torch.Tensor, b: torch.Tensor) -> float:
-    """Return the largest L1 error of the marginals `a` and `b` over all plans."""
+    """Return the largest L1 error of a marginal over all plans.
+
+    Args:
+        plans: (S, M, N) transport plans.
+        a: (S, M) row marginals.
+        b: (S, N) column marginals.
+    """
     on_a, on_b = np.abs(plans.sum(2) - a.numpy()).sum(1), np.abs(plans.sum(1) - b.numpy()).sum(1)
     return float(np.maximum(on_a, on_b).max())
 
 
 def released_100(cost: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> None:
-    """Run 100 iterations of the released loop, without its stopping rule."""
+    """Run 100 iterations of the released loop, without its stopping rule.
+
+    Args:
+        cost: (S, M, N) ground cost.
+        a: (S, M) query marginals.
+        b: (S, N) gallery marginals.
+    """
     kernel = torch.exp(-cost / EPSILON).transpose(1, 2)
     u, v = torch.ones_like(b).unsqueeze(2), torch.ones_like(a).unsqueeze(2)
     for _ in range(100):

@@ -1,4 +1,4 @@
-"""Measure the CPU time of decoding uploads, in a separate process and in the same one, also for malicious files.
+"""Measure the CPU time of decoding uploads, including malicious files, in a separate process and in the same process.
 
 python -m benchmarks.uploads
 """
@@ -22,7 +22,7 @@ MORE_SCANS = 50
 
 
 def encoded(image: Image.Image, file_format: str, **options: object) -> bytes:
-    """Return the image as a file of this format."""
+    """Return the bytes of an image in a file format, with `options` of Pillow's encoder."""
     buffer = io.BytesIO()
     image.save(buffer, file_format, **options)
     return buffer.getvalue()

@@ -108,7 +108,12 @@ def is_packed(declared: Field[Any]) -> bool:
 
 
 def is_omitted(declared: Field[Any], value: Any) -> bool:
-    """Return whether recipes leave out a field with this value."""
+    """Return whether recipes leave out a field because it has its default value.
+
+    Args:
+        declared: The field; only those declared as omitted are ever left out.
+        value: Value of the field.
+    """
     return _OMITTED in declared.metadata and value == declared.default
 
 
@@ -121,7 +126,7 @@ def check_count(declared: Field[Any], name: str, items: list[Any], error: type[V
     """Check the length of a tuple field before any of its items is built.
 
     Args:
-        declared: The field. `MAX_ITEMS` applies if it was not declared with `limited`.
+        declared: The field; its maximum is `MAX_ITEMS` if it was not declared with `limited`.
         name: Name of the field in the message.
         items: Items that the recipe lists for the field.
         error: Type of the exception to raise.

@@ -31,7 +31,7 @@ class DropStrategy(StrEnum):
 
 
 MODEL_STRATEGIES = (DropStrategy.NON_SALIENT, DropStrategy.RANDOM, DropStrategy.SALIENT)
-"""Strategies of Table 5, with which the model itself decides what it drops."""
+"""Strategies of Table 5, which choose the dropped patches by attention or at random."""
 
 
 class Variant(StrEnum):
@@ -100,7 +100,7 @@ class Stem(StrEnum):
 
 @dataclass(frozen=True)
 class VitOptions:
-    """How the Vision Transformer of another family differs from that of TransReID, which has the defaults.
+    """How the Vision Transformer of another family differs from that of TransReID, whose options are the defaults.
 
     Attributes:
         extra_tokens: Number of tokens between `[cls]` and the patches (registers, a distillation token, part tokens).
@@ -140,12 +140,12 @@ class ModelConfig:
     width: int = 768
     depth: int = 12
     heads: int = 12
-    mlp_ratio: float = 4.0
+    mlp_ratio: float = 4.0  # Width of the hidden layer of an MLP, as a multiple of `width`.
     token_blocks: int = 11
-    cameras: int = 8
-    camera_factor: float = 3.0
-    identities: int = 702
-    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    cameras: int = 8  # Number of camera embeddings (SIE); 0 for a model without them.
+    camera_factor: float = 3.0  # Factor of the camera embedding that is added to the tokens.
+    identities: int = 702  # Number of training identities, which the classifiers distinguish.
+    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)  # Normalisation of RGB pixels in [0, 1], as `std`.
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
     vit: VitOptions = VitOptions()
 
@@ -208,10 +208,10 @@ class PruneSettings:
         strategy: Which patches a dropping block discards.
         blocks: 0-based indices of the dropping blocks, which drop patches after their attention and before their MLP.
         seed: Seed of RANDOM.
-        given: For GIVEN, the grid positions of the patches that each dropping block discards, ascending. Every patch is
-            named once at most, because a dropped patch does not come back.
-        base: For GIVEN, the strategy whose choice was replaced. It decides the order of the kept tokens, so that the
-            same patches as those of `base` give the same result, bit for bit.
+        given: For GIVEN, the grid positions of the patches that each dropping block discards, ascending. No patch is
+            listed twice, because a dropped patch stays dropped.
+        base: For GIVEN, the strategy that GIVEN replaced. It sets the order of the kept tokens, so that giving exactly
+            the patches that `base` would discard yields the same result, bit for bit.
     """
 
     keep_rate: float = bounded(0.8, 0.0, 1.0, above=True, label="keep rate")
@@ -229,7 +229,7 @@ class PruneSettings:
         if not self.blocks or len(self.blocks) > MAX_BLOCKS or list(self.blocks) != sorted(set(self.blocks)):
             raise ValueError(f"dropping blocks must be increasing block indices, got {self.blocks[:MAX_BLOCKS]}")
         if self.base is DropStrategy.GIVEN:
-            raise ValueError(f"base must be one of {', '.join(MODEL_STRATEGIES)}, which order the kept patches")
+            raise ValueError(f"base must be one of {', '.join(MODEL_STRATEGIES)}, got {self.base}")
         if self.strategy is DropStrategy.GIVEN:
             self._check_given()
         elif self.given:
@@ -248,7 +248,8 @@ class PruneSettings:
                 raise ValueError(f"the patches given for block {block} must be a tuple of positions")
             for patch in patches[: MAX_PATCHES + 1]:
                 if patch not in positions:
-                    raise ValueError(f"patches given for block {block} must be positions in {positions}")
+                    got = format_value(patch)
+                    raise ValueError(f"patches given for block {block} must be positions in {positions}, got {got}")
                 if patch in blocks_of:
                     raise ValueError(f"patch {patch} is dropped twice, in blocks {blocks_of[patch]} and {block}")
                 blocks_of[patch] = block
@@ -256,7 +257,7 @@ class PruneSettings:
                 raise ValueError(f"the patches given for block {block} must be in ascending order")
 
     def check_grid(self, patches: int) -> None:
-        """Check that a grid of this many patches has all given patches, and that not all of them are dropped.
+        """Check that all given patches are in a grid of `patches` patches, and that at least one patch is left.
 
         Raises:
             ValueError: A given patch is outside the grid, or no patch would be left.
@@ -268,13 +269,13 @@ class PruneSettings:
             raise ValueError(f"all {patches} patches are dropped; keep at least one")
 
     def with_given(self, given: tuple[tuple[int, ...], ...]) -> PruneSettings:
-        """Return settings that drop these patches instead of those that the model would choose."""
+        """Return settings that drop the patches in `given` instead of those that the model would choose."""
         base = self.base if self.strategy is DropStrategy.GIVEN else self.strategy
         return replace(self, strategy=DropStrategy.GIVEN, given=given, base=base)
 
     @property
     def of_model(self) -> PruneSettings:
-        """The settings with which the model itself chooses what it drops."""
+        """The same settings with `base` as the strategy if it is GIVEN, so that the model chooses the patches."""
         if self.strategy is not DropStrategy.GIVEN:
             return self
         return replace(self, strategy=self.base, given=(), base=DropStrategy.NON_SALIENT)
@@ -323,7 +324,16 @@ class TransportSettings:
 
 @dataclass(frozen=True)
 class QuerySettings:
-    """Everything a search depends on besides the query image, the weights and the gallery memory."""
+    """Everything a search depends on besides the query image, the weights and the gallery memory.
+
+    Attributes:
+        prune: Which patches the encoder drops.
+        transport: How the transport problem is solved.
+        variant: Implementation to follow where the paper and the released code differ.
+        alpha: Weight of D_EMD in D (Eq. 10).
+        neighbors: Number of nearest gallery images that the decoder reads, K in the paper.
+        shortlist: Number of gallery images, nearest by D_cos, that are ranked by D.
+    """
 
     prune: PruneSettings = field(default_factory=PruneSettings)
     transport: TransportSettings = field(default_factory=TransportSettings)

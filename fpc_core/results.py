@@ -190,7 +190,7 @@ class Transport:
     """Solved transport from one query to S candidates (Eq. 5 to 9, with normalised weights).
 
     Attributes:
-        distance: (S,) float32, D_EMD = sum of plan * ground cost; 1 for the released solver if a side has no weight.
+        distance: (S,) float32, D_EMD = sum of plan * ground cost; 1 for the released solver if an image has no weight.
         iterations: (S,) int number of solver iterations; 0 for the exact solver.
         marginal_error: (S,) float32 measured L1 error of the worse of the two marginals.
         query_marginal: (S, M) float32 weights of the query's patches; each row sums to 1. For the released solver it is
@@ -224,7 +224,7 @@ class TransportPlan:
     Attributes:
         gallery_index: Row of the image in the gallery memory.
         plan: (M, N) float32, query x gallery. It sums to 1 within the solver's tolerance, or within
-            `Transport.marginal_error` for the released solver, whose plan is all 0 if a side has no weight.
+            `Transport.marginal_error` for the released solver, whose plan is all 0 if an image has no weight.
         cost: (M, N) float32 ground cost 1 - cosine; the sum of plan * cost is D_EMD if any weight moves.
         query_positions: (M,) original grid positions of the rows. The columns follow the full grid in order.
     """
@@ -244,7 +244,7 @@ class TransportPlan:
 
 @dataclass(frozen=True, eq=False)
 class Match:
-    """Shortlist and transport of one query; neither depends on alpha or K, so changing those needs no new match."""
+    """Shortlist and transport of one query, which do not depend on alpha and K."""
 
     shortlist: Shortlist
     transport: Transport
@@ -271,7 +271,7 @@ class Ranking:
         return Ranking(self.indices[:count], self.distance[:count])
 
     def pairs(self) -> Iterator[tuple[int, float]]:
-        """Yield rows with their distances, nearest first. The rest is not sorted if the caller stops early."""
+        """Yield rows with their distances, nearest first; if the caller stops early, later ranks need not be sorted."""
         done, count = 0, 64
         while done < len(self):
             part = self.first(count)
@@ -284,7 +284,7 @@ class Swap:
     """An alpha at which two shortlisted candidates have equal D.
 
     Attributes:
-        alpha: Weight of D_EMD at which the two swap; below it `first` ranks before `second`, above it after.
+        alpha: Weight of D_EMD at which the two swap. Below it, `first` is ranked before `second`; above it, after.
         first: Position of one candidate on the shortlist.
         second: Position of the other candidate on the shortlist.
     """

@@ -77,10 +77,10 @@ class Retriever:
         self._left_out: int | None = None
 
     def without(self, row: int | None) -> Retriever:
-        """Return a retriever that never finds one gallery image, for a query that is itself in the gallery.
+        """Return a retriever that excludes one gallery image, for a query that is itself in the gallery.
 
         Args:
-            row: Row of the gallery image; None to leave out none.
+            row: Row of the gallery image; None to exclude none.
         """
         if row == self._left_out:
             return self
@@ -97,7 +97,7 @@ class Retriever:
         return self if self.device.type == "cpu" else Retriever(self.model.copy_on_cpu(), self.memory, self.index)
 
     def free_memory(self) -> str:
-        """Release the gallery tokens cached on the device, and return what was released ("" for nothing)."""
+        """Release the gallery tokens cached on the device, and return a notice; "" if nothing was released."""
         return self.tokens.release()
 
     @torch.inference_mode()
@@ -116,13 +116,24 @@ class Retriever:
     @torch.inference_mode()
     @out_of_memory_fallback("the encoder", split=("state",), join=Encoding.join)
     def encode(self, state: EncoderState, prune: PruneSettings) -> Encoding:
-        """Drop patches and run the remaining blocks (Sec. 3.1)."""
+        """Drop patches and run the remaining blocks (Sec. 3.1).
+
+        Args:
+            state: State from `prepare`.
+            prune: Settings of dropping patches; the first dropping block must be that of the state.
+        """
         return self.model.encoder.finish(state.to(self.device), prune)
 
     @torch.inference_mode()
     @out_of_memory_fallback("the encoder")
     def trace_blocks(self, images: Tensor, cameras: Tensor | None, prune: PruneSettings) -> tuple[DropStage, ...]:
-        """Return the `[cls]` attention and the kept patches of every block; `images` and `cameras` as in `prepare`."""
+        """Return the `[cls]` attention and the kept patches of every block.
+
+        Args:
+            images: (B, 3, H, W) normalised images.
+            cameras: (B,) int64 cameras of the images, or None for the mean camera embedding.
+            prune: Settings of dropping patches.
+        """
         cameras = None if cameras is None else cameras.to(self.device)
         return self.model.trace_blocks(images.to(self.device), cameras, prune)
 
@@ -145,9 +156,9 @@ class Retriever:
         query = _only(encoding.to(self.device))[0]
         if self._left_out is None:
             return self.index.search(query, size)
-        found = self.index.search(query, size + 1)
-        others = found.indices != self._left_out
-        return Shortlist(found.indices[others][:size], found.d_cos[others][:size])
+        larger = self.index.search(query, size + 1)
+        others = larger.indices != self._left_out
+        return Shortlist(larger.indices[others][:size], larger.d_cos[others][:size])
 
     def _solve(self, encoding: Encoding, indices: np.ndarray, settings: QuerySettings) -> Transport:
         query_cls, query_patches = _only(encoding.to(self.device))
@@ -162,27 +173,32 @@ class Retriever:
     _transport_undivided = torch.inference_mode()(out_of_memory_fallback("the transport")(_solve))
 
     def by_distance(self, match: Match, alpha: float) -> Ranking:
-        """Rank the shortlist by D (Eq. 10)."""
+        """Rank the shortlist by D (Eq. 10).
+
+        Args:
+            match: Shortlist and transport of the query.
+            alpha: Weight of D_EMD in D.
+        """
         shortlist = match.shortlist
         return rank(shortlist.indices, combined_distance(shortlist.d_cos, match.transport.distance, alpha))
 
     @torch.inference_mode()
     @out_of_memory_fallback("the transport")
-    def plan(self, encoding: Encoding, match: Match, place: int, settings: QuerySettings) -> TransportPlan:
+    def plan(self, encoding: Encoding, match: Match, position: int, settings: QuerySettings) -> TransportPlan:
         """Return the transport plan to one candidate.
 
         Args:
             encoding: Encoding of the query.
             match: Shortlist and transport of the query.
-            place: Position of the candidate on the shortlist.
+            position: Position of the candidate on the shortlist.
             settings: Settings with which the match was computed.
         """
-        index = int(match.shortlist.indices[place])
+        index = int(match.shortlist.indices[position])
         query_patches = _only(encoding.to(self.device))[1]
         cost = ground_cost(query_patches, self.tokens.patches([index]))[0]
         return TransportPlan(
             gallery_index=index,
-            plan=plan(cost, match.transport, place, settings.transport),
+            plan=plan(cost, match.transport, position, settings.transport),
             cost=cost.float().cpu().numpy(),
             query_positions=encoding.positions[0].cpu().numpy(),
         )
@@ -235,9 +251,12 @@ class Retriever:
         return features.float().cpu().numpy()
 
     def by_feature(self, feature: np.ndarray) -> Ranking:
-        """Rank the whole gallery by Euclidean distance to `feature`, (C,) after the BNNeck, all L2-normalised.
+        """Rank the whole gallery by the Euclidean distance of L2-normalised features.
 
         The ranking is sorted when it is read; `Ranking.first` and `Ranking.pairs` sort no more than needed.
+
+        Args:
+            feature: (C,) feature of the query after the BNNeck, which need not be normalised.
         """
         return rank_by_feature(feature, self.memory.unit_features, self._left_out)
 
@@ -269,7 +288,7 @@ class Retriever:
         return self.finish(encoding, match, settings, watch)
 
     def warm_up(self) -> None:
-        """Search for a blank image once, so that no later timing includes compilation and first use of the device."""
+        """Search for a blank image once, so that later timings do not include compilation and device start-up."""
         size = min(QuerySettings.shortlist, len(self.memory))
         settings = QuerySettings(shortlist=size, neighbors=min(QuerySettings.neighbors, size))
         self.search(torch.zeros(1, 3, *self.model.config.image_size), settings)
@@ -310,7 +329,7 @@ class Retriever:
 def _only(encoding: Encoding) -> tuple[Tensor, Tensor]:
     """Return the `[cls]` token (C,) and the patches (M, C) of an encoding of one image."""
     if len(encoding.tokens) != 1:
-        raise ValueError(f"pass one query at a time, not {len(encoding.tokens)}; slice the encoding first")
+        raise ValueError(f"encoding must be of one query, got {len(encoding.tokens)} queries; slice it first")
     return encoding.cls[0], encoding.patches[0]
 
 

@@ -37,8 +37,8 @@ class SearchResult:
     """Result of `Workspace.search`, which notebooks display as a table of images.
 
     Attributes:
-        workspace: Data and weights that were searched with.
-        query: The query, and what is known about the person.
+        workspace: Data and weights of the search.
+        query: The query, with its identity and camera if they are known.
         trace: Results of all stages.
     """
 
@@ -69,14 +69,14 @@ class SearchResult:
         tables = []
         for name, ranking in rankings.items():
             first = ranking if count is None else ranking.first(count)
-            found = [records[row] for row in first.indices.tolist()]
+            hits = [records[row] for row in first.indices.tolist()]
             columns = {
                 "ranking": name,
                 "rank": np.arange(1, len(first) + 1),
                 "row": first.indices,
-                "image": [record.path.as_posix() for record in found],
-                "identity": [record.identity for record in found],
-                "camera": [record.camera + 1 for record in found],
+                "image": [record.path.as_posix() for record in hits],
+                "identity": [record.identity for record in hits],
+                "camera": [record.camera + 1 for record in hits],
                 "label": [self.query.tone(row).value for row in first.indices.tolist()],
                 "distance": first.distance,
             }
@@ -84,7 +84,7 @@ class SearchResult:
         return pd.concat(tables, ignore_index=True)
 
     def plot_masks(self) -> Figure:
-        """Plot what is left of the query after each dropping block."""
+        """Plot the patches of the query that are left after each dropping block."""
         return self._plot(FigureKind.DROP_PROCESS)
 
     def plot_ranking(self, hits: int = 10) -> Figure:
@@ -108,12 +108,12 @@ class SearchResult:
         return self._plot(FigureKind.TRANSPORT, gallery=record.path.as_posix(), flows=flows)
 
     def _plot(self, kind: FigureKind, **options: object) -> Figure:
-        from fpc_core.figures.query_figures import computed  # matplotlib and grad-cam take seconds to import.
+        from fpc_core.figures.query_figures import compute_figure  # matplotlib and grad-cam take seconds to import.
         from fpc_core.figures.style import style_context
 
         style = FigureStyle(width="ieee-page")
         recipe = FigureRecipe(kind, (self.query.path,), self.settings, style=style, **options)  # type: ignore[arg-type]
-        draw = computed(recipe, self.workspace, [self.query])
+        draw = compute_figure(recipe, self.workspace, [self.query])
         with style_context(style):
             return draw().figure
 
@@ -124,7 +124,7 @@ class SearchResult:
         return (
             f"{self.query.name}: keep rate {self.settings.prune.keep_rate:g} (of {patches} patches {kept}), "
             f"alpha {self.settings.alpha:g}, K {self.settings.neighbors}, {self.settings.variant.value} variant, "
-            f"weights {self.workspace.weights_fingerprint[:12]}, {self.workspace.dataset.label}"
+            f"weights {self.workspace.weights_fingerprint[:12]}, data {self.workspace.dataset.label}"
         )
 
     def __repr__(self) -> str:
@@ -135,10 +135,10 @@ class SearchResult:
         file = io.BytesIO()
         self.plot_ranking().savefig(file, format="png", dpi=150)
         notes = "".join(f"<br>{html.escape(note)}" for note in self.workspace.notes)
-        picture = base64.b64encode(file.getvalue()).decode()
+        png = base64.b64encode(file.getvalue()).decode()
         return (
             f'<figure><img alt="Rankings by cosine, by D and after consolidation" style="max-width: 100%" '
-            f'src="data:image/png;base64,{picture}"><figcaption>{html.escape(self._summary)}{notes}</figcaption></figure>'
+            f'src="data:image/png;base64,{png}"><figcaption>{html.escape(self._summary)}{notes}</figcaption></figure>'
         )
 
 
@@ -152,7 +152,7 @@ def search_image(
     k: int | None = None,
     camera: int | None = None,
 ) -> SearchResult:
-    """Search the gallery for one image. See `Workspace.search`, which calls this."""
+    """Search the gallery for one image; `Workspace.search` calls this and describes the arguments."""
     from fpc_core.figures.queries import FigureQuery
 
     dataset, config = workspace.dataset, workspace.retriever.model.config
@@ -177,14 +177,14 @@ def search_image(
 
 
 def to_pixels(image: Image.Image | np.ndarray | torch.Tensor) -> np.ndarray:
-    """Return an image in memory as upright RGB, (H, W, 3) uint8.
+    """Convert an image in memory to upright RGB, (H, W, 3) uint8.
 
     Args:
         image: A PIL image; an array (H, W, 3) or (H, W); or a tensor (3, H, W). Arrays and tensors are uint8, or
             floating point in [0, 1].
 
     Raises:
-        ImageError: The shape, type or range differs.
+        ImageError: The image has another shape, type or range.
     """
     if isinstance(image, Image.Image):
         file = io.BytesIO()

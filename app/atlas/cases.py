@@ -26,8 +26,8 @@ from fpc_core.evaluation.failure_analysis.cases import (
     atlas_table,
     by_precision,
     classify,
+    group_by_outcome,
     pruned_away,
-    sorted_out,
 )
 from fpc_core.evaluation.failure_analysis.task import AtlasTask, Pairs
 from fpc_core.evaluation.metrics.verification import ErrorCurve, error_curve, histograms
@@ -84,7 +84,7 @@ def filters(task: AtlasTask) -> Filter:
 
 def chosen_class(cases: Sequence[QueryOutcome], pruned_below: float) -> str:
     """Render the classes with their counts, and return the selected one: the value of an `Outcome`, or `ALL`."""
-    counts = {outcome.value: len(members) for outcome, members in sorted_out(cases, pruned_below).items()}
+    counts = {outcome.value: len(members) for outcome, members in group_by_outcome(cases, pruned_below).items()}
     labels = {ALL: f"All queries **{len(cases)}**"} | {
         outcome.value: f":material/{ICONS[outcome]}: {NAMES[outcome]} **{counts[outcome.value]}**"
         for outcome in Outcome
@@ -251,7 +251,7 @@ def _hit_card(stage: Stage, row: int, image: ImageRecord, answer: Answer, right:
 def distances(cases_with_pairs: CasesWithPairs, movable: bool) -> None:
     """Render histograms of pair distances and the error rates at a threshold, which can be moved if `movable`."""
     st.header("Would a single distance threshold work?")
-    pairs = Pairs.joined([each for _, each in cases_with_pairs])
+    pairs = Pairs.concatenate([each for _, each in cases_with_pairs])
     if pairs.same.all() or not pairs.same.any():
         st.info(
             "Error rates need both same-person and different-person pairs; only one kind is present.",

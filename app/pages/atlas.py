@@ -80,7 +80,9 @@ def page() -> None:
     def render(now: JobStatus) -> None:
         open_case(settings)
         selection = cases.filters(task)
-        cases_with_pairs = [(case, pairs) for case, pairs in task.cases_with_pairs(now.known) if selection.wants(case)]
+        cases_with_pairs = [
+            (case, pairs) for case, pairs in task.cases_with_pairs(now.known) if selection.accepts(case)
+        ]
         chosen = cases.chosen_class([case for case, _ in cases_with_pairs], below)
         cases.render_class_summary(chosen, [case for case, _ in cases_with_pairs], task, below)
         shown = [each for each in cases_with_pairs if chosen in (cases.ALL, classify(each[0], below))]

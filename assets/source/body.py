@@ -1,6 +1,7 @@
-"""A clothed body in a walking pose, as layers of smoothly joined capsules around a skeleton.
+"""Build a clothed body in a walking pose from layers of smoothly joined capsules around a skeleton.
 
-Person axes: x forward, y left, z up, the ground at z = 0; metres and radians. Proportions follow the usual drafting tables.
+Person axes: x forward, y left, z up, with the ground at z = 0. Units are metres and radians. Proportions follow
+standard drafting tables.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from solids import ARM, BOX, FLAT_B, HEAD, LEG, PELVIS, TORSO, Solid, make_solid
 from wardrobe import LOWER, SKIN, UPPER, Outfit, materials
 
 GRID_STEP = 0.0155
-HEM = {"tshirt": 0.035, "shirt": 0.05, "sweater": 0.03, "hoodie": 0.035, "jacket": 0.04, "coat": 0.0, "dress": 0.0}  # below the hips, of the height
+HEM = {"tshirt": 0.035, "shirt": 0.05, "sweater": 0.03, "hoodie": 0.035, "jacket": 0.04, "coat": 0.0, "dress": 0.0}  # Length below the hips, as a fraction of the height.
 
 
 def _skin(o: Outfit, j: dict[str, np.ndarray], gait: Gait) -> list[np.ndarray]:
@@ -62,7 +63,7 @@ def _skin(o: Outfit, j: dict[str, np.ndarray], gait: Gait) -> list[np.ndarray]:
 
 
 def _skirt(layer: int, j: dict[str, np.ndarray], h: float, w: float, length: float, flare: float, fold: float) -> list[np.ndarray]:
-    """Cloth hanging around both legs to `length` (fraction of height below the hips)."""
+    """Return the cloth that hangs around both legs down to `length`, a fraction of the height below the hips."""
     top = j["pelvis"] + [0, 0, 0.05 * h]
     middle = (j["knee0"] + j["knee1"]) / 2
     centre = j["pelvis"] + (np.array([middle[0], 0, middle[2]]) - j["pelvis"]) * (length / 0.245) * [0.6, 1, 1]
@@ -80,14 +81,14 @@ def _skirt(layer: int, j: dict[str, np.ndarray], h: float, w: float, length: flo
 
 
 def _torso(o: Outfit, j: dict[str, np.ndarray], layer: int, ease: float, hem: float, fold: float) -> list[np.ndarray]:
-    """Chest, belly and seat with `ease` of cloth, ending `hem` (fraction of height) below the hips."""
+    """Return chest, belly and seat with `ease` metres of cloth, which ends `hem` (fraction of the height) below the hips."""
     h, w, f = o.height, 1 + 0.15 * o.weight, o.feminine
     chest, waist, pelvis = j["chest"], j["waist"], j["pelvis"]
     spread = 0.46 - 0.06 * f
     chest0 = chest + (j["shoulder0"] - chest) * [1, spread, 0.42]
     chest1 = chest + (j["shoulder1"] - chest) * [1, spread, 0.42]
     middle = (0.077 - 0.009 * f) * h * w + ease
-    hips = (0.099 if hem > 0 else 0.086) + 0.002 * f  # coats and dresses go on below; other hems hang over the trousers
+    hips = (0.099 if hem > 0 else 0.086) + 0.002 * f  # Coats and dresses continue below the hips; other hems hang over the trousers.
     deep, kw = (1, 0, 0), {"bone": TORSO, "fold": fold}
     rows = [
         prim(layer, chest0, chest1, (0.060 - 0.005 * f) * h * w**0.5 + ease, squash=(deep, 0.94), blend=0.045, **kw),
@@ -198,14 +199,14 @@ def _lower(o: Outfit, j: dict[str, np.ndarray]) -> list[np.ndarray]:
 
 
 def _tuck(o: Outfit, j: dict[str, np.ndarray]) -> np.ndarray:
-    """Cuts away what trousers hide under the upper garment, so that hips do not poke through it."""
+    """Return the primitive that cuts away the trousers under the upper garment, so that hips do not protrude through it."""
     tall = 0.15 * o.height
     middle = j["pelvis"] + [0, 0, tall + 0.014 - HEM[o.upper.cut] * o.height]
     return prim(LOWER, middle, (0.4, 0.4, tall), 0.01, kind=BOX, cut=True)
 
 
 def make_body(outfit: Outfit, gait: Gait, step: float = GRID_STEP) -> Solid:
-    """The solid of a person at one moment; a grid of 1.5 cm is about two pixels of the finished picture."""
+    """Return the solid of a person at one moment of a step. A grid step of 1.5 cm is about two pixels of the image."""
     umbrella = bool(outfit.umbrella)
     gait = Gait(gait.phase, gait.stride, gait.head_turn, "carry") if umbrella else gait
     j = skeleton(outfit, gait)

@@ -1,8 +1,9 @@
 """Choose the named queries of a rendered set by a fixed rule: `PYTHONPATH=. python assets/source/choose_examples.py DATA`.
 
-Every query is classified by the stage of its search that finds or loses the person (the Atlas page shows the same
-classes). Each story below takes the first query by its order that belongs to its class and whose identity no earlier
-story shows. The rule was set on the validation identities of the training set, before the test set was searched.
+Every query is classified by the stage of its search that ranks the right person first or no longer does, as on the
+Atlas page. For each story below, the first query in its order is chosen that belongs to its class and whose identity no
+earlier story shows. The rule was defined on the validation identities of the training set, before the test set was
+searched.
 """
 
 from __future__ import annotations
@@ -38,9 +39,9 @@ class Story:
     """What an example shows.
 
     Attributes:
-        text: The story in a sentence; also the title's end if two examples share an occluder.
-        accepts: Whether a query tells the story.
-        order: Key by which the first query is taken; ties go to the first path.
+        text: The story in a sentence.
+        accepts: Function that returns whether a query is an example of the story.
+        order: Sort key by which the first query is chosen; ties go to the first path.
     """
 
     text: str
@@ -84,7 +85,7 @@ def classified(workspace: Workspace) -> list[QueryOutcome]:
 
 
 def examples(cases: list[QueryOutcome]) -> list[dict[str, str]]:
-    """Return the entries of `examples` in dataset.json; a story that no query tells is left out."""
+    """Return the entries of `examples` in dataset.json; a story without a fitting query is left out."""
     entries: list[dict[str, str]] = []
     identities: set[int] = set()
     for story in STORIES:

@@ -1,6 +1,7 @@
-"""Contact sheet of a rendered demo set: `python assets/source/contact.py assets/demo assets/contact_sheet.jpg`.
+"""Make a contact sheet of a rendered demo set: `python assets/source/contact.py assets/demo assets/contact_sheet.jpg`.
 
-A row shows two identities, each with its two queries and then four cameras of its gallery; both wear nearly the same.
+Each row shows two people who wear nearly the same clothes. Each person has two queries and gallery images of four
+cameras.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a body wears on feet and head and what it carries, as primitives by layer."""
+"""Make shoes, hair, headgear, bags and other carried items of a body as primitives by layer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,15 @@ from posture import Gait, turn
 from solids import BOX, FLAT_B, HEAD, LEG, OTHER, SHELL, TORSO, prim
 from wardrobe import BAG, HAIR, HAT, METAL, SHOES, UMBRELLA, Outfit
 
-EASE = {"tshirt": 0.007, "shirt": 0.009, "sweater": 0.011, "hoodie": 0.016, "jacket": 0.016, "coat": 0.020, "dress": 0.006}  # metres of cloth over the body
+EASE = {
+    "tshirt": 0.007,
+    "shirt": 0.009,
+    "sweater": 0.011,
+    "hoodie": 0.016,
+    "jacket": 0.016,
+    "coat": 0.020,
+    "dress": 0.006,
+}  # Distance of the cloth from the body in metres.
 
 
 def shoes(o: Outfit, j: dict[str, np.ndarray]) -> list[np.ndarray]:

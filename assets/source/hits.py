@@ -1,4 +1,4 @@
-"""Rays against the world: upright boxes, capsules and solids sampled on distance grids. Distances in metres."""
+"""Intersect rays with upright boxes, capsules and solids that are sampled on distance grids. Distances are in metres."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FAR = 1e9
 
 @njit(cache=True)
 def sample(grid: np.ndarray, off: int, nx: int, ny: int, nz: int, gx: float, gy: float, gz: float) -> float:
-    """Trilinear look-up of a distance grid at grid coordinates."""
+    """Interpolate a distance grid trilinearly at a point in grid coordinates."""
     gx = min(max(gx, 0.0), nx - 1.001)
     gy = min(max(gy, 0.0), ny - 1.001)
     gz = min(max(gz, 0.0), nz - 1.001)
@@ -37,7 +37,7 @@ def _slab(o: float, d: float, low: float, high: float) -> tuple[float, float]:
 
 @njit(cache=True)
 def _hit_solid(s: np.ndarray, grid: np.ndarray, ox: float, oy: float, oz: float, dx: float, dy: float, dz: float, limit: float, soft: bool) -> float:
-    """Distance along a ray to a solid (FAR when missed). With `soft`: how much light passes, 0 to 1."""
+    """Return the distance along a ray to a solid, FAR if it misses; with `soft`, the share of light that passes, 0 to 1."""
     c, n = s[3], s[4]
     px, py = ox - s[0], oy - s[1]
     lx, ly, lz = px * c + py * n, py * c - px * n, oz - s[2]
@@ -65,7 +65,7 @@ def _hit_solid(s: np.ndarray, grid: np.ndarray, ox: float, oy: float, oz: float,
 
 @njit(cache=True)
 def _hit_box(b: np.ndarray, ox: float, oy: float, oz: float, dx: float, dy: float, dz: float) -> tuple[float, int, float]:
-    """(distance, axis of the face, its sign) of a ray with an upright box."""
+    """Intersect a ray with an upright box, and return the distance, the axis of the face and its sign."""
     px, py, pz = ox - b[0], oy - b[1], oz - b[2]
     lx, ly = px * b[6] + py * b[7], py * b[6] - px * b[7]
     ex, ey = dx * b[6] + dy * b[7], dy * b[6] - dx * b[7]
@@ -84,7 +84,7 @@ def _hit_box(b: np.ndarray, ox: float, oy: float, oz: float, dx: float, dy: floa
 
 @njit(cache=True)
 def _hit_rod(r: np.ndarray, ox: float, oy: float, oz: float, dx: float, dy: float, dz: float) -> float:
-    """Distance along a ray to a capsule (its ends are round)."""
+    """Return the distance along a ray to a capsule, a rod with round ends."""
     bx, by, bz = r[3] - r[0], r[4] - r[1], r[5] - r[2]
     px, py, pz = ox - r[0], oy - r[1], oz - r[2]
     baba = bx * bx + by * by + bz * bz
@@ -114,7 +114,7 @@ def _hit_rod(r: np.ndarray, ox: float, oy: float, oz: float, dx: float, dy: floa
 
 @njit(cache=True)
 def nearest(boxes, rods, solids, grid, ox, oy, oz, dx, dy, dz, only):
-    """(distance, kind, index, axis, sign) of the first surface; `only` >= 0 keeps solids of that label alone."""
+    """Return (distance, kind, index, axis, sign) of the first surface; `only` >= 0 ignores all but solids of that label."""
     best, kind, index, axis, sign = FAR, SKY, 0, 0, 1.0
     if only < 0:
         if dz < -1e-9:
@@ -137,7 +137,7 @@ def nearest(boxes, rods, solids, grid, ox, oy, oz, dx, dy, dz, only):
 
 @njit(cache=True)
 def sunlight(boxes, rods, solids, grid, x, y, z, sx, sy, sz):
-    """Share of the sun that reaches a point."""
+    """Return the share of the sunlight that reaches a point, 0 to 1."""
     for i in range(boxes.shape[0]):
         if boxes[i, 18] > 0.5 and _hit_box(boxes[i], x, y, z, sx, sy, sz)[0] < FAR:
             return 0.0

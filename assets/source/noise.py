@@ -1,4 +1,4 @@
-"""Seeded value noise for numba kernels: every texture and every fold is a function of place and seed only."""
+"""Seeded value noise for numba kernels: every texture and every fold depends only on position and seed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _MASK = 0xFFFFFFFF
 
 @njit(cache=True, inline="always")
 def cell(ix: int, iy: int, iz: int) -> float:
-    """A hash of an integer cell, in [0, 1)."""
+    """Return a hash of an integer cell, in [0, 1)."""
     h = (ix * 374761393 + iy * 668265263 + iz * 2246822519) & _MASK
     h = ((h ^ (h >> 13)) * 1274126177) & _MASK
     h = ((h ^ (h >> 15)) * 1911520717) & _MASK
@@ -20,7 +20,7 @@ def cell(ix: int, iy: int, iz: int) -> float:
 
 @njit(cache=True)
 def noise2(x: float, y: float, seed: int) -> float:
-    """Value noise in the plane, in [0, 1), one cell a unit."""
+    """Return value noise in the plane, in [0, 1), with cells of size 1."""
     ix, iy = int(math.floor(x)), int(math.floor(y))
     fx, fy = x - ix, y - iy
     fx, fy = fx * fx * (3 - 2 * fx), fy * fy * (3 - 2 * fy)
@@ -31,7 +31,7 @@ def noise2(x: float, y: float, seed: int) -> float:
 
 @njit(cache=True)
 def noise3(x: float, y: float, z: float, seed: int) -> float:
-    """Value noise in space, in [0, 1), one cell a unit."""
+    """Return value noise in space, in [0, 1), with cells of size 1."""
     iz = int(math.floor(z))
     fz = z - iz
     fz = fz * fz * (3 - 2 * fz)
@@ -40,7 +40,7 @@ def noise3(x: float, y: float, z: float, seed: int) -> float:
 
 @njit(cache=True)
 def fbm2(x: float, y: float, octaves: int, seed: int) -> float:
-    """Octaves of `noise2`, in [0, 1)."""
+    """Return the weighted sum of several octaves of `noise2`, in [0, 1)."""
     total, weight, norm = 0.0, 1.0, 0.0
     for octave in range(octaves):
         total += weight * noise2(x, y, seed + 101 * octave)
@@ -52,7 +52,7 @@ def fbm2(x: float, y: float, octaves: int, seed: int) -> float:
 
 @njit(cache=True, inline="always")
 def ramp(low: float, high: float, x: float) -> float:
-    """Smooth step from 0 at `low` to 1 at `high`."""
+    """Return a smooth step from 0 at `low` to 1 at `high`."""
     t = (x - low) / (high - low)
     t = min(1.0, max(0.0, t))
     return t * t * (3 - 2 * t)

@@ -1,4 +1,4 @@
-"""Six cameras and the six places that they watch. A place never changes: only people, light and what stands in the way do."""
+"""Define six cameras and the fixed scenes in front of them. Only people, light and occluders change."""
 
 from __future__ import annotations
 
@@ -15,10 +15,20 @@ from surfaces import ASPHALT, BRICK, BRICK_PAVING, CONCRETE, GRASS, GRAVEL, OFFI
 
 @dataclass(frozen=True)
 class Camera:
-    """A surveillance camera: where it stands as seen from the middle of its place, and how its pictures look.
+    """A surveillance camera with its position relative to the centre of its scene, and properties of its images.
 
-    azimuth: degrees from straight ahead; distance and height: metres; path: heading of the walkers in degrees (0: across
-    the view); sun: azimuth and elevation in degrees; warmth: 0 neutral, + yellow; detail: rendered size over 128 x 256.
+    Attributes:
+        azimuth: Direction of the camera in degrees from straight ahead.
+        distance: Distance from the centre in metres.
+        height: Height above the ground in metres.
+        path: Heading of walking people in degrees; 0 is across the view.
+        sun: Azimuth and elevation of the sun in degrees.
+        exposure: Factor of the brightness.
+        warmth: Colour balance, 0 for neutral and positive for yellow.
+        blur: Standard deviation of the blur in pixels.
+        saturation: Factor of the saturation.
+        noise: Standard deviation of the noise.
+        detail: Rendered size relative to 128 x 256 pixels.
     """
 
     azimuth: float
@@ -52,7 +62,7 @@ CAMERAS = (
 
 @lru_cache(maxsize=8)
 def place(camera: int) -> Scene:
-    """The fixed scene of a camera (0 to 5). The walkers move around the origin; the camera stands towards -y."""
+    """Return the fixed scene of a camera (0 to 5). People walk around the origin; the camera is in the direction of -y."""
     scene, rng = Scene(), np.random.default_rng([7, camera])
     (_shopping, _plaza, _park, _parked, _crossing, _yard)[camera](scene, rng)
     return scene

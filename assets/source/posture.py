@@ -1,4 +1,4 @@
-"""A walking pose: joints of a skeleton from an outfit's build and a moment of the step. Axes as in body.py."""
+"""Compute the joints of a walking skeleton from an outfit's build and a moment of the step. Axes are those of body.py."""
 
 from __future__ import annotations
 
@@ -12,12 +12,19 @@ from wardrobe import Outfit
 
 @dataclass(frozen=True)
 class Gait:
-    """A moment of walking: phase in radians, stride 0 (standing) to 1, head turn, and what the right arm does."""
+    """A moment of walking.
+
+    Attributes:
+        phase: Phase of the step in radians.
+        stride: Length of the step, from 0 for standing to 1.
+        head_turn: Rotation of the head in radians.
+        arm: Pose of the right arm: swing, phone or carry.
+    """
 
     phase: float
     stride: float = 1.0
     head_turn: float = 0.0
-    arm: str = "swing"  # swing, phone, carry
+    arm: str = "swing"
 
 
 def turn(v: np.ndarray, pitch: float = 0.0, yaw: float = 0.0) -> np.ndarray:
@@ -28,7 +35,7 @@ def turn(v: np.ndarray, pitch: float = 0.0, yaw: float = 0.0) -> np.ndarray:
 
 
 def skeleton(outfit: Outfit, gait: Gait) -> dict[str, np.ndarray]:
-    """Joint positions by name ('hip0' is the left hip, 'hip1' the right one)."""
+    """Return the positions of the joints by name, in which 0 is left and 1 is right, such as 'hip0' for the left hip."""
     h, f = outfit.height, outfit.feminine
     down = np.array([0.0, 0.0, -1.0])
     joints: dict[str, np.ndarray] = {}

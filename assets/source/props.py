@@ -1,4 +1,4 @@
-"""Street furniture: cars, hedges, bicycles, bollards, poles, boards and railings, put into a scene at a place."""
+"""Add cars, hedges, bicycles, bollards, poles, boards and railings to a scene."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _at(place: Place, yaw: float, x: float, y: float, z: float = 0.0) -> tuple[f
 
 @lru_cache(maxsize=16)
 def car_solid(paint: int, shape: int) -> Solid:
-    """A saloon, an estate or a van (shape 0 to 2) of a paint."""
+    """Return a saloon, an estate car or a van (shape 0 to 2) with a given paint."""
     half, belt, roof, half_width = [(2.2, 0.95, 1.44, 0.88), (2.0, 0.98, 1.52, 0.86), (2.4, 1.08, 1.92, 0.95)][shape]
     screen, roof_front, roof_back, tail = [(0.95, 0.25, -0.95, -1.65), (0.85, 0.25, -1.55, -1.9), (1.55, 0.95, -2.2, -2.35)][shape]
     body = np.zeros(solids.PRIM_WIDTH)
@@ -63,7 +63,7 @@ def hedge(scene: Scene, rng: np.random.Generator, place: Place, yaw: float, labe
 
 @lru_cache(maxsize=8)
 def crown_solid(radius: float, seed: int) -> Solid:
-    """The leaves of a tree, its middle at the origin."""
+    """Return the leaves of a tree, centred at the origin."""
     rng = np.random.default_rng([seed, 31])
     rows = [
         prim(0, c, c + rng.normal(0, 0.1, 3), radius * r, blend=0.4, fold=0.16) for c, r in ((rng.normal(0, 0.42 * radius, 3), rng.uniform(0.45, 0.7)) for _ in range(8))
@@ -86,7 +86,7 @@ def _tyres(seed: int) -> Solid:
 
 
 def bicycle(scene: Scene, rng: np.random.Generator, place: Place, yaw: float, label: int = 0) -> None:
-    """A bicycle on its stand, with a basket, panniers or a child's seat."""
+    """Add a bicycle on its stand, with a basket, panniers or a child's seat."""
     paint = str(rng.choice(["#1c1d20", "#7d2023", "#2c4f7c", "#c9c7c0", "#2f5a48", "#b9862c"]))
 
     def tube(a: tuple[float, float, float], b: tuple[float, float, float], radius: float = 0.019, colour: str = paint) -> None:
@@ -115,7 +115,7 @@ def bicycle(scene: Scene, rng: np.random.Generator, place: Place, yaw: float, la
 
 
 def bollard(scene: Scene, rng: np.random.Generator, place: Place, yaw: float, label: int = 0) -> None:
-    """A row of two or three stout bollards."""
+    """Add a row of two or three thick bollards."""
     radius, height = float(rng.uniform(0.11, 0.22)), float(rng.uniform(0.85, 1.15))
     colour, band = str(rng.choice(METALS)), str(rng.choice(SIGNALS))
     gap = float(rng.uniform(0.46, 0.8))
@@ -125,7 +125,7 @@ def bollard(scene: Scene, rng: np.random.Generator, place: Place, yaw: float, la
 
 
 def pole(scene: Scene, rng: np.random.Generator, place: Place, yaw: float, label: int = 0) -> None:
-    """A lamp post, a sign on a pole, or the stem of a tree."""
+    """Add a lamp post, a sign on a pole, or the trunk of a tree."""
     kind = int(rng.integers(3))
     if kind == 0:
         radius = float(rng.uniform(0.10, 0.15))
@@ -141,7 +141,7 @@ def pole(scene: Scene, rng: np.random.Generator, place: Place, yaw: float, label
 
 
 def board(scene: Scene, rng: np.random.Generator, place: Place, yaw: float, label: int = 0) -> None:
-    """A poster stand, a hoarding of planks, or a cabinet."""
+    """Add a poster stand, a wooden hoarding or a cabinet."""
     kind, seed = int(rng.integers(3)), int(rng.integers(9999))
     if kind == 0:
         width, height = float(rng.uniform(0.65, 1.1)), float(rng.uniform(1.0, 1.5))
@@ -184,7 +184,7 @@ def board(scene: Scene, rng: np.random.Generator, place: Place, yaw: float, labe
 
 
 def railing(scene: Scene, rng: np.random.Generator, place: Place, yaw: float, label: int = 0) -> None:
-    """A barrier of upright bars, 2.2 m wide."""
+    """Add a barrier of upright bars, 2.2 m wide."""
     height, colour = float(rng.uniform(1.0, 1.25)), str(rng.choice(METALS + ["#b9bcbe"]))
     bar, gap = float(rng.uniform(0.014, 0.026)), float(rng.uniform(0.085, 0.13))
     for z in (0.15, height):

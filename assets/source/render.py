@@ -1,7 +1,7 @@
 """Render the demo world: `python assets/source/render.py {demo,train,sheet} --out PATH` (see assets/README.md).
 
-Every picture is a function of (split seed, identity, picture number) alone: the same command gives the same files, whatever
-the number of processes, and a run that was interrupted goes on where it stopped.
+Every image depends only on the seed of the split, the identity and the number of the image. The same command therefore
+gives the same files for any number of processes, and an interrupted run can be resumed.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from places import CAMERAS
 from view import KINDS, take
 from wardrobe import Outfit, make_outfit, near_double
 
-VISIBLE = (0.20, 0.75)  # Share of the person that an occluder leaves visible.
-QUERY_VISIBLE = (0.20, 0.55)  # The same in queries, which hide about as much as those of Occluded-Duke.
-TEST_GROUP, TRAIN_GROUP = 2, 3  # Numbers of people who look nearly alike.
-SLIGHT = (0.75, 0.92)  # The same in slightly occluded gallery images.
-CROWD = 900_000  # passers-by have seeds of their own in every split
+VISIBLE = (0.20, 0.75)  # Range of the share of the person that an occluder leaves visible.
+QUERY_VISIBLE = (0.20, 0.55)  # Visible share in queries, which are occluded about as much as those of Occluded-Duke.
+TEST_GROUP, TRAIN_GROUP = 2, 3  # Number of people in a group that looks nearly alike.
+SLIGHT = (0.75, 0.92)  # Visible share in slightly occluded gallery images.
+CROWD = 900_000  # Offset of the seeds of passers-by, so that no identity has the same seed.
 QUERY, GALLERY, TRAIN = "query", "bounding_box_test", "bounding_box_train"
 QUALITY = 88
 SCHEMA = pa.schema(
@@ -77,22 +77,22 @@ class Person:
 
 
 def outfit_of(seed: int, index: int, group: int) -> Outfit:
-    """Return what an identity wears: the others of a group wear nearly the same as its first."""
+    """Return the outfit of an identity; all people of a group wear nearly the same clothes as its first."""
     base, first = seed * 1_000_000, index - index % group
     return make_outfit(base + index) if index == first else near_double(make_outfit(base + first), base + index)
 
 
 def visible_range(rng: np.random.Generator, limits: tuple[float, float] = VISIBLE) -> tuple[float, float]:
-    """Draw how much of an occluded person stays visible: a share within `limits`, met to within 0.05."""
+    """Draw the visible share of an occluded person from `limits`, and return a range of 0.05 below and above it."""
     share = float(rng.uniform(*limits))
     return share - 0.05, share + 0.05
 
 
 def test_person(number: int, index: int, seed: int) -> Person:
-    """Plan an identity of the test set, with the proportions of Occluded-Duke.
+    """Plan the images of a test identity, in the proportions of Occluded-Duke.
 
-    Three occluded queries by two cameras; 14 gallery images by the other four cameras, two of them slightly occluded;
-    one gallery image by each camera of the queries, which is junk for the queries of that camera.
+    There are three occluded queries by two cameras, and 14 gallery images by the other four cameras, two of which are
+    slightly occluded. Each camera of the queries also takes one gallery image, which is junk for its queries.
     """
     rng = np.random.default_rng([seed, index, 1])
     cameras = [int(c) for c in rng.permutation(len(CAMERAS))]
@@ -104,14 +104,14 @@ def test_person(number: int, index: int, seed: int) -> Person:
 
 
 def distractor(number: int, index: int, seed: int) -> Person:
-    """Plan a person without a query: two gallery images, one of them occluded."""
+    """Plan the images of a person without a query: two gallery images, one of which is occluded."""
     rng = np.random.default_rng([seed, index, 1])
     cameras = rng.permutation(len(CAMERAS))
     return Person(number, index, seed, (Shot(GALLERY, int(cameras[0]), None), Shot(GALLERY, int(cameras[1]), visible_range(rng))))
 
 
 def train_person(number: int, index: int, seed: int, images: int, occluded: float) -> Person:
-    """Plan a training identity: images spread over all cameras, a share of them occluded."""
+    """Plan the images of a training identity, which are spread over all cameras; a share of them is occluded."""
     rng = np.random.default_rng([seed, index, 1])
     cameras = np.concatenate([rng.permutation(len(CAMERAS)) for _ in range(-(-images // len(CAMERAS)))])[:images]
     covered = rng.permutation(images) < round(occluded * images)
@@ -120,7 +120,7 @@ def train_person(number: int, index: int, seed: int, images: int, occluded: floa
 
 
 def shoot(person: Person, root: Path) -> list[dict]:
-    """Take all images of a person, write them, and return their records."""
+    """Render all images of a person, write them, and return their records."""
     outfit, records = outfit_of(person.seed, person.index, person.group), []
     for k, shot in enumerate(person.shots):
         picture = take(outfit, shot.camera, [person.seed, person.index, k], shot.visible, person.seed * 1_000_000 + CROWD)
@@ -141,7 +141,7 @@ def shoot(person: Person, root: Path) -> list[dict]:
 
 
 def _part(person: Person, root: Path) -> int:
-    """`shoot`, with the records kept in a file of their own so that an interrupted run can go on."""
+    """Render a person unless that is done already, and write the records to a file, so that a run can be resumed."""
     done = root / "records.partial" / f"{person.number:04d}.parquet"
     if not done.exists():
         partial = done.with_suffix(".tmp")
@@ -151,7 +151,7 @@ def _part(person: Person, root: Path) -> int:
 
 
 def render(people: list[Person], root: Path, jobs: int, report: Callable[[str], None] = print) -> int:
-    """Render all people into `root` and merge their records into records.parquet; returns the number of images."""
+    """Render all people into `root`, merge their records into records.parquet, and return the number of images."""
     parts = root / "records.partial"
     parts.mkdir(parents=True, exist_ok=True)
     start, images, total = time.monotonic(), 0, sum(len(p.shots) for p in people)
@@ -170,7 +170,7 @@ def render(people: list[Person], root: Path, jobs: int, report: Callable[[str], 
 
 
 def describe(root: Path, seed: int, text: str) -> None:
-    """Write dataset.json, which labels the set wherever it is shown."""
+    """Write dataset.json, which labels the dataset wherever it is shown."""
     note = "Every person is made up: rendered by assets/source/render.py; no real person is shown."
     label: dict[str, object] = {"name": "Demo world (synthetic)", "synthetic": True, "layout": "occluded_duke", "description": text, "note": note, "seed": seed}
     (root / "dataset.json").write_text(json.dumps(label, indent=2) + "\n")
@@ -194,7 +194,7 @@ def train(args: argparse.Namespace) -> None:
 
 
 def sheet(args: argparse.Namespace) -> None:
-    """A contact sheet: a row is an identity seen holistically by the six cameras, then six times occluded."""
+    """Render a contact sheet with one identity per row: six images without and six with an occluder, one per camera."""
     h, w = SIZE
     page = Image.new("RGB", ((w + 4) * 12 - 4, (h + 4) * args.identities - 4), "white")
     people = [(args.seed, args.first + k, c, covered) for k in range(args.identities) for covered in (False, True) for c in range(len(CAMERAS))]
@@ -218,19 +218,19 @@ def main() -> None:
     for name, run, identities, seed in (("demo", demo, 70, 6), ("train", train, 320, 5), ("sheet", sheet, 6, 1)):
         command = commands.add_parser(name)
         command.set_defaults(run=run)
-        command.add_argument("--out", type=Path, required=True, help="a folder; for sheet, an image file")
+        command.add_argument("--out", type=Path, required=True, help="output folder; for sheet, an image file")
         command.add_argument("--identities", type=int, default=identities)
-        command.add_argument("--seed", type=int, default=seed, help="of the split: splits with different seeds share nobody")
+        command.add_argument("--seed", type=int, default=seed, help="seed of the split; splits with different seeds have no identity in common")
         command.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
         if name == "demo":
-            command.add_argument("--distractors", type=int, default=40, help="gallery images of people without a query, two of each")
+            command.add_argument("--distractors", type=int, default=40, help="number of gallery images of people without a query, two per person")
         elif name == "train":
-            command.add_argument("--images", type=int, default=16, help="images of each identity")
+            command.add_argument("--images", type=int, default=16, help="number of images per identity")
             command.add_argument("--occluded", type=float, default=0.4, help="share of occluded images")
-            command.add_argument("--validation", type=int, default=30, help="identities with query and gallery")
+            command.add_argument("--validation", type=int, default=30, help="number of identities with queries and gallery images")
         else:
             command.add_argument("--first", type=int, default=0, help="first identity")
-            command.add_argument("--small", action="store_true", help="two thirds of the size")
+            command.add_argument("--small", action="store_true", help="shrink the sheet to two thirds of its size")
     args = parser.parse_args()
     args.run(args)
 

@@ -1,13 +1,13 @@
-"""A scene as flat arrays for the tracer, and the builder that fills them.
+"""Build a scene as flat arrays for the tracer.
 
 | array | columns |
 |---|---|
 | boxes (B, 19) | centre 0-2, half sizes 3-5, cos 6, sin 7, wall material 8, colours 9-11 and 12-14, scale 15, seed 16, label 17, casts shadow 18 |
 | rods (R, 16) | ends 0-2 and 3-5, radius 6, band 7, colours 8-10 and 11-13, label 14, gloss 15 |
 | solids (S, 21) | place 0-2, cos 3, sin 4, grid origin 5-7, step 8, grid shape 9-11, offset 12, prims 13-14, mats 15, frames 16, label 17, car 18, foot 19, height 20 |
-| zones (Z, 13) | x and y ranges 0-3, ground material 4, colours 5-7 and 8-10, scale 11, seed 12; the last that holds a point wins |
+| zones (Z, 13) | x and y ranges 0-3, ground material 4, colours 5-7 and 8-10, scale 11, seed 12; of overlapping zones, the last is used |
 
-Labels: 0 background, 1 the person, 2 an occluder. Metres, z up.
+Labels are 0 for background, 1 for the person and 2 for an occluder. Units are metres, and z points up.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ BACKGROUND, PERSON, OCCLUDER = 0, 1, 2
 
 @dataclass(frozen=True)
 class Arrays:
-    """What the tracer reads, in the order of its arguments."""
+    """Input arrays of the tracer, in the order of its arguments."""
 
     boxes: np.ndarray
     rods: np.ndarray
@@ -39,7 +39,7 @@ class Arrays:
 
 @dataclass
 class Scene:
-    """Things added one by one, in world coordinates."""
+    """A builder of `Arrays`, to which objects are added in world coordinates."""
 
     boxes: list[np.ndarray] = field(default_factory=list)
     rods: list[np.ndarray] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Colour, normal and open sky where a ray meets the world; the layouts of the rows are in scene.py."""
+"""Compute colour, normal and visible sky at the point where a ray hits a surface; scene.py defines the rows of arrays."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from solids import classify
 
 @njit(cache=True)
 def sky_colour(dx, dy, dz, light, out):
-    """The sky, and below the horizon a street like the one around, as seen in a reflection."""
+    """Write the colour of the sky in a direction into `out`; below the horizon, that of a street, for reflections."""
     up = max(0.0, dz)
     for c in range(3):
         haze, zenith = light[9 + c] * 1.25, light[6 + c] * 0.85
@@ -38,7 +38,7 @@ def ambient(nz, light, open_sky, out):
 
 @njit(cache=True)
 def crease(x, y, z):
-    """Height, 0 to 1, of the slanted creases of worn cloth at a point of a body (metres)."""
+    """Return the height, 0 to 1, of the slanted creases of worn cloth at a point of a body in metres."""
     warp = noise3(x * 6, y * 6, z * 5, 41)
     fold = 1 - abs(2 * noise3(x * 15 + 3 * warp, y * 15 - 3 * warp, z * 11 + (x + y) * 6, 43) - 1)
     return fold * fold
@@ -46,7 +46,7 @@ def crease(x, y, z):
 
 @njit(cache=True)
 def _person(s, prims, mats, frames, lx, ly, lz, nx, ny, nz, col):
-    """Colour at a point of a solid in its own coordinates: (kind of material, gloss), colour in `col`."""
+    """Write the colour at a point of a solid, in its own coordinates, into `col`; return kind of material and gloss."""
     layer, which = classify(prims, int(s[13]), int(s[14]), lx, ly, lz)
     m = mats[int(s[15]) + layer]
     kind = int(m[0])
@@ -132,7 +132,10 @@ def _person(s, prims, mats, frames, lx, ly, lz, nx, ny, nz, col):
 
 @njit(cache=True)
 def surface(kind, index, axis, sign, t, ox, oy, oz, dx, dy, dz, boxes, rods, solids, grid, prims, mats, frames, zones, spread, nrm, col):
-    """Normal in `nrm`, colour in `col`; returns (gloss, open sky 0 to 1, material of a solid or -1)."""
+    """Write normal and colour of a surface into `nrm` and `col`; return gloss, visible sky (0 to 1) and material.
+
+    The material is that of a solid, or -1 for other surfaces.
+    """
     x, y, z = ox + dx * t, oy + dy * t, oz + dz * t
     gloss, sky, stuff = 0.02, 1.0, -1
     if kind == GROUND:
@@ -191,14 +194,14 @@ def surface(kind, index, axis, sign, t, ox, oy, oz, dx, dy, dz, boxes, rods, sol
         norm = 1 / (math.sqrt(ax * ax + ay * ay + az * az) + 1e-9)
         ax, ay, az = ax * norm, ay * norm, az * norm
         stuff, gloss = _person(s, prims, mats, frames, lx, ly, lz, ax, ay, az, col)
-        for k in range(1, 4):  # how closed in: distances along the normal fall short of the way walked
+        for k in range(1, 4):  # Ambient occlusion: nearby surfaces make distances along the normal shorter than the steps.
             far = 0.028 * k * k
             d = sample(grid, off, nx, ny, nz, gx + ax * far * inv, gy + ay * far * inv, gz + az * far * inv)
             sky -= max(0.0, min(far, 0.115) - d) / min(far, 0.115) * (0.36, 0.26, 0.2)[k - 1]
         sky = max(sky, 0.12) * (0.7 + 0.3 * ramp(0.0, 0.9, z))
         if stuff == 5:
             sky *= 0.55 + 0.45 * ramp(0.2, 1.0, noise3(lx * 9, ly * 9, lz * 9, 4) + 0.3 * az)
-        if stuff == 1 or stuff == 3:  # creases finer than the grid
+        if stuff == 1 or stuff == 3:  # Creases are finer than the grid.
             e = 0.006
             bump = crease(lx, ly, lz)
             depth = (0.0055 if stuff == 1 else 0.002) / e
@@ -208,7 +211,7 @@ def surface(kind, index, axis, sign, t, ox, oy, oz, dx, dy, dz, boxes, rods, sol
             norm = 1 / math.sqrt(ax * ax + ay * ay + az * az)
             ax, ay, az = ax * norm, ay * norm, az * norm
             sky *= 0.86 + 0.22 * bump
-        if stuff == 1 or stuff == 5 or stuff == 2:  # weave, leaves, strands
+        if stuff == 1 or stuff == 5 or stuff == 2:  # Weave of cloth, leaves and strands of hair.
             f = 70.0 if stuff == 1 else 34.0
             a = 0.10 if stuff == 1 else 0.9
             ax += a * (noise3(lx * f, ly * f, lz * f, 1) - 0.5)
@@ -217,7 +220,7 @@ def surface(kind, index, axis, sign, t, ox, oy, oz, dx, dy, dz, boxes, rods, sol
             norm = 1 / math.sqrt(ax * ax + ay * ay + az * az)
             ax, ay, az = ax * norm, ay * norm, az * norm
         nrm[0], nrm[1], nrm[2] = ax * s[3] - ay * s[4], ax * s[4] + ay * s[3], az
-    if kind in (GROUND, BOX):  # near walls and under people and cars the sky is hidden
+    if kind in (GROUND, BOX):  # Walls, people and cars hide a part of the sky.
         for i in range(boxes.shape[0]):
             b = boxes[i]
             if b[5] > 0.15 and not (kind == BOX and i == index):

@@ -1,7 +1,7 @@
-"""Solids: implicit surfaces made of a few primitives in layers, sampled once on a distance grid.
+"""Define solids: implicit surfaces made of a few primitives in layers, sampled once on a distance grid.
 
-A solid is traced through its grid (cheap), and the point that a ray meets is then classified with the exact primitives,
-so the borders between skin, sleeve and shoe are sharper than the grid.
+Rays are traced through the grid, which is fast. The point that a ray hits is then classified with the exact primitives,
+so that the borders between skin, sleeve and shoe are sharper than the grid.
 """
 
 from __future__ import annotations
@@ -19,12 +19,15 @@ FLAT_B, FLAT_A = 1, 2
 TORSO, PELVIS, ARM, LEG, HEAD, OTHER = range(6)
 LAYERS = 9
 PRIM_WIDTH, MAT_WIDTH = 20, 24
-REACH = 0.12  # metres: distances are cut off here
+REACH = 0.12  # Maximum distance in the grid in metres; larger distances are clipped.
 
 
 @dataclass(frozen=True)
 class Solid:
-    """Primitives (P, 20), materials (LAYERS, 24), frames (2, 12: origin, forward, left, up of chest and head), and the grid."""
+    """Primitives (P, 20), materials (LAYERS, 24), frames of chest and head (2, 12) and the distance grid.
+
+    A frame consists of origin, forward, left and up.
+    """
 
     prims: np.ndarray
     mats: np.ndarray
@@ -53,7 +56,7 @@ def prim(
     fold: float = 0.0,
     cut: bool = False,
 ) -> np.ndarray:
-    """One primitive: a capsule from a to b (radii ra to rb), squashed along an axis, flat at an end if asked; metres."""
+    """Return the row of a primitive: a capsule from a to b (radii ra to rb in metres), optionally squashed or flat-ended."""
     row = np.zeros(PRIM_WIDTH)
     row[0], row[1], row[2] = kind, layer, float(cut)
     row[3:6], row[6:9] = np.asarray(a, float), np.asarray(b, float)
@@ -67,11 +70,11 @@ def prim(
 
 @njit(cache=True)
 def _car(prims: np.ndarray, i: int, x: float, y: float, z: float) -> float:
-    """A car body: a side outline extruded over the width, narrower towards the roof. Columns 3.. hold its lengths."""
+    """Return the signed distance to a car body: an extruded outline, narrower at the roof. Its lengths start at column 3."""
     half, hood, belt, roof = float(prims[i, 3]), float(prims[i, 4]), float(prims[i, 5]), float(prims[i, 6])
     screen, roof_front = float(prims[i, 7]), float(prims[i, 8])
     roof_back, tail = float(prims[i, 9]), float(prims[i, 10])
-    xs = (-half, -half + 0.03, tail, roof_back, roof_front, screen, half - 0.22, half, half - 0.02)  # the outline from the tail over the roof to the nose
+    xs = (-half, -half + 0.03, tail, roof_back, roof_front, screen, half - 0.22, half, half - 0.02)  # Outline from the tail over the roof to the nose.
     zs = (0.22, belt - 0.03, belt, roof, roof, belt, hood, hood - 0.22, 0.22)
     d2, inside = 1e9, False
     j = 8
@@ -100,7 +103,7 @@ def _car(prims: np.ndarray, i: int, x: float, y: float, z: float) -> float:
 
 @njit(cache=True)
 def prim_distance(prims: np.ndarray, i: int, x: float, y: float, z: float) -> float:
-    """Signed distance (a lower bound where squashed) from a point to primitive i."""
+    """Return the signed distance from a point to primitive i, or a lower bound of it if the primitive is squashed."""
     kind = prims[i, 0]
     if kind == 4:
         return _car(prims, i, x, y, z)
@@ -144,7 +147,7 @@ def prim_distance(prims: np.ndarray, i: int, x: float, y: float, z: float) -> fl
 
 @njit(cache=True, inline="always")
 def join(d: float, e: float, k: float, cut: bool) -> float:
-    """Smooth union of two distances with blend width k, or d minus the solid of e."""
+    """Return the smooth union of two distances with blend width k, or with `cut` the solid of d without that of e."""
     if cut:
         return max(d, -e)
     h = max(k - abs(d - e), 0.0) / k
@@ -185,11 +188,11 @@ def _fill(prims: np.ndarray, low: np.ndarray, high: np.ndarray, origin: np.ndarr
                     d = layer[a, b, c]
                     if fold > 0 and abs(d) < 0.06:
                         x, y, z = origin[0] + a * step, origin[1] + b * step, origin[2] + c * step
-                        if fold < 0.02:  # cloth: slanted ridges
+                        if fold < 0.02:  # Cloth has slanted ridges.
                             warp = noise3(x * 4, y * 4, z * 3, seed + 5)
                             crease = 1 - abs(2 * noise3(x * 9 + warp * 2, y * 9 - warp, z * 6.5 + x * 5 + warp * 3, seed) - 1)
                             d += fold * (0.5 - crease * crease)
-                        else:  # leaves
+                        else:  # Leaves.
                             d += fold * (1.2 * noise3(x * 5, y * 5, z * 5, seed) + noise3(x * 16, y * 16, z * 16, seed) - 1.1)
                     grid[a, b, c] = min(grid[a, b, c], d)
 
@@ -213,7 +216,7 @@ def _bounds(prims: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def make_solid(rows: list[np.ndarray], mats: np.ndarray, frames: np.ndarray, step: float, seed: int) -> Solid:
-    """Sort the primitives by layer (cuts last) and sample their union on a grid of `step` metres."""
+    """Sort the primitives by layer, cuts last, and sample their union on a grid with a step in metres."""
     prims = np.array(sorted(rows, key=lambda r: (r[1], r[2])))
     low, high = _bounds(prims)
     solid = prims[:, 2] < 0.5
@@ -228,7 +231,7 @@ def make_solid(rows: list[np.ndarray], mats: np.ndarray, frames: np.ndarray, ste
 
 @njit(cache=True)
 def classify(prims: np.ndarray, start: int, stop: int, x: float, y: float, z: float) -> tuple[int, int]:
-    """(layer, primitive) of the surface nearest to a point."""
+    """Return layer and primitive of the surface nearest to a point."""
     best_layer, best_prim, best = 0, start, 1e9
     i = start
     while i < stop:

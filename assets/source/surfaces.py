@@ -1,4 +1,4 @@
-"""What surfaces look like: streets, walls, shop fronts, cars and clothes as functions of place (linear light)."""
+"""Compute the colours of streets, walls, shop fronts, cars and clothes from the position on a surface, in linear light."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PLASTER, BRICK, PANELS, SHOP, OFFICE, HEDGE, POSTER, PAINT, WOOD, SHUTTER = rang
 
 @njit(cache=True, inline="always")
 def grid_line(u: float, period: float, width: float, blur: float) -> float:
-    """1 on lines every `period`, `width` wide, smoothed over `blur` metres."""
+    """Return 1 on lines of a width that repeat with a period, smoothed over `blur` metres, and 0 elsewhere."""
     r = u / period
     d = abs(r - math.floor(r + 0.5)) * period
     return 1 - ramp(width * 0.5, width * 0.5 + blur + 1e-4, d)
@@ -23,7 +23,7 @@ def grid_line(u: float, period: float, width: float, blur: float) -> float:
 
 @njit(cache=True)
 def ground(mat: int, x: float, y: float, scale: float, seed: int, blur: float, c1: np.ndarray, c2: np.ndarray, out: np.ndarray) -> float:
-    """Fill `out` with the colour of the ground at (x, y), and return its gloss. `blur` is the size of a pixel there."""
+    """Write the colour of the ground at (x, y) into `out`, and return its gloss. `blur` is the size of a pixel there."""
     fine = max(0.0, 1 - blur * 22)
     stain = fbm2(x * 0.6, y * 0.6, 4, seed)
     grain = (noise2(x * 90, y * 90, seed + 1) - 0.5) * fine + (noise2(x * 28, y * 28, seed + 2) - 0.5) * 0.6
@@ -75,7 +75,7 @@ def ground(mat: int, x: float, y: float, scale: float, seed: int, blur: float, c
 
 @njit(cache=True)
 def _window(u: float, v: float, w: float, h: float, du: float, dv: float, dn: float, seed: int, shop: bool, out: np.ndarray) -> None:
-    """What is seen through a pane at (u, v) of a w x h window: a dim room one to two metres deep, in `out`."""
+    """Write the colour behind a pane at (u, v) of a w x h window into `out`: a dim room, one to two metres deep."""
     depth = 1.3 if shop else 0.8
     slope = depth / max(0.25, abs(dn))
     ru, rv = u + du * slope, v + dv * slope
@@ -106,7 +106,7 @@ def _window(u: float, v: float, w: float, h: float, du: float, dv: float, dn: fl
 
 @njit(cache=True)
 def wall(mat: int, u: float, v: float, du: float, dv: float, dn: float, scale: float, seed: int, blur: float, c1: np.ndarray, c2: np.ndarray, out: np.ndarray) -> float:
-    """Fill `out` with the colour of a wall at (u along, v above the ground), and return its gloss (above 0.5: glass)."""
+    """Write the colour of a wall at (u along, v above the ground) into `out`, and return its gloss (above 0.5: glass)."""
     stain = fbm2(u * 0.5, v * 0.5, 4, seed)
     streak = fbm2(u * 2.2, v * 0.22, 3, seed + 3)
     grain = (noise2(u * 60, v * 60, seed + 1) - 0.5) * max(0.0, 1 - blur * 15)
@@ -232,9 +232,11 @@ def wall(mat: int, u: float, v: float, du: float, dv: float, dn: float, scale: f
 
 @njit(cache=True)
 def cloth(m: np.ndarray, u: float, v: float, part: int, front: float, side: float, out: np.ndarray) -> float:
-    """Fill `out` with cloth at (u around, v along; on the torso v is height above the chest), and return its gloss.
+    """Write the colour of cloth of the material row `m` into `out`, and return its gloss.
 
-    part: 0 torso, 1 skirt, 2 sleeve, 3 leg. front is 1 facing forward to -1 behind; side is metres left of the middle line.
+    The position is u around and v along the body part; on the torso, v is the height above the chest. `part` is 0 for
+    torso, 1 for skirt, 2 for sleeve and 3 for leg. `front` is 1 on the front to -1 on the back, and `side` the distance
+    to the left of the middle line in metres.
     """
     pattern, scale, seed = int(m[10]), m[11], int(m[13])
     mix, mix3, value = 0.0, 0.0, 1.0
@@ -308,7 +310,7 @@ def cloth(m: np.ndarray, u: float, v: float, part: int, front: float, side: floa
 
 @njit(cache=True)
 def face(m: np.ndarray, f: float, l: float, z: float, height: float, out: np.ndarray) -> None:  # noqa: E741
-    """Paint a face on skin; f, l, z: metres forward, left and up from the middle of the head."""
+    """Paint a face on skin at a point f, l and z metres forward, left and up from the centre of the head."""
     k = height / 1.75
     f, a, z = f / k, abs(l) / k, z / k
     if f < 0.035:
@@ -336,7 +338,7 @@ def face(m: np.ndarray, f: float, l: float, z: float, height: float, out: np.nda
     iris = math.exp(-(((a - 0.031) / 0.0062) ** 4))
     for c in range(3):
         out[c] = out[c] * (1 - 0.8 * eye) + (0.16 * (1 - iris) + 0.012 * iris) * 0.8 * eye
-    if m[15] > 0.5:  # glasses; every third pair is dark
+    if m[15] > 0.5:  # Every third pair of glasses is dark.
         lens = abs(a - 0.031) < 0.023 and abs(z - 0.010) < 0.0165
         inner = abs(a - 0.031) < 0.019 and abs(z - 0.010) < 0.0125
         dark = int(m[13]) % 4 == 0
@@ -350,7 +352,7 @@ def face(m: np.ndarray, f: float, l: float, z: float, height: float, out: np.nda
 
 @njit(cache=True)
 def car(prims: np.ndarray, i: int, x: float, y: float, z: float, ny: float, m: np.ndarray, out: np.ndarray) -> float:
-    """Fill `out` with a car at its own coordinates, and return its gloss (above 0.5: glass)."""
+    """Write the colour of a car at a point in its own coordinates into `out`; return its gloss (above 0.5: glass)."""
     half, belt, roof = prims[i, 3], prims[i, 5], prims[i, 6]
     screen, roof_front, roof_back, tail = prims[i, 7], prims[i, 8], prims[i, 9], prims[i, 10]
     for c in range(3):

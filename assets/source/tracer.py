@@ -1,6 +1,7 @@
-"""A small ray tracer for streets: ground, boxes, capsules and solids under one sun and a sky. Seeded, CPU only.
+"""A small ray tracer for streets: ground, boxes, capsules and solids under one sun and a sky. It runs on the CPU.
 
-Every pixel is `samples` x `samples` rays; each ray that meets a surface sends one towards a jittered sun, so shadows have soft borders.
+Every pixel is the mean of `samples` x `samples` rays. From each surface that a ray hits, another ray is traced to a
+jittered sun, so that shadows have soft borders. Results depend only on the arguments and the seed.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from shading import ambient, sky_colour, surface
 
 @njit(cache=True)
 def render(camera, window, width, height, samples, seed, light, boxes, rods, solids, grid, prims, mats, frames, zones, rgb, label):
-    """Fill `rgb` (H, W, 3; linear) and `label` (H, W; 0 background, 1 person, 2 occluder: what most rays of the pixel met).
+    """Render a scene into `rgb`, (H, W, 3) linear light, and `label`, (H, W) labels that most rays of each pixel hit.
 
-    camera (12): place, right, up, forward; window: left, right, bottom, top of the picture at distance 1.
-    light (17): sun direction and colour, sky, haze, bounce, haze density, sun blur.
+    Labels are 0 for background, 1 for the person and 2 for an occluder. `camera` (12) has position, right, up and
+    forward. `window` has the left, right, bottom and top edge of the image at distance 1. `light` (17) has the sun's
+    direction and colour, sky, haze, bounce, haze density and blur of the sun.
     """
     nrm, col, amb, refl = np.empty(3), np.empty(3), np.empty(3), np.empty(3)
     ox, oy, oz = camera[0], camera[1], camera[2]
@@ -61,7 +63,7 @@ def render(camera, window, width, height, samples, seed, light, boxes, rods, sol
                 sx, sy, sz = sx * norm, sy * norm, sz * norm
                 facing = nrm[0] * sx + nrm[1] * sy + nrm[2] * sz
                 diffuse = max(0.0, facing)
-                if stuff == 0:  # light that wanders under the skin
+                if stuff == 0:  # Subsurface scattering in skin.
                     diffuse = max(0.0, (facing + 0.25) / 1.25)
                 elif stuff == 5:
                     diffuse = max(0.0, (facing + 0.5) / 1.5)
@@ -101,7 +103,7 @@ def render(camera, window, width, height, samples, seed, light, boxes, rods, sol
 
 @njit(cache=True)
 def labels(camera, window, width, height, boxes, rods, solids, grid, only, out):
-    """What a single ray per pixel meets, without light: `out` (H, W) labels. With `only` >= 0, that label alone exists."""
+    """Write the label that a single ray per pixel hits into `out`, (H, W); `only` >= 0 ignores all other labels."""
     for j in range(height):
         for i in range(width):
             u = window[0] + (window[1] - window[0]) * (i + 0.5) / width

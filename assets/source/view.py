@@ -1,4 +1,4 @@
-"""One picture of one identity by one camera: pose, light, passers-by and occluders drawn from a seed, then traced."""
+"""Render one image of an identity by one camera, with pose, light, passers-by and occluders drawn from a seed."""
 
 from __future__ import annotations
 
@@ -22,15 +22,22 @@ from wardrobe import Outfit, make_outfit
 
 KINDS = ("car", "bollard", "pole", "board", "hedge", "bicycle", "railing", "umbrella", "pedestrian")
 KIND_WEIGHTS = np.array([18, 7, 10, 14, 12, 8, 8, 7, 16]) / 100
-THIN = ("bicycle", "railing", "bollard")  # Mostly air: none of them hides half of a person.
-ATTEMPTS, PER_KIND = 28, 7  # Placements to try, and how many of them use one kind of occluder.
+THIN = ("bicycle", "railing", "bollard")  # Occluders with gaps, which never hide half of a person.
+ATTEMPTS, PER_KIND = 28, 7  # Number of placements to try, in total and for each kind of occluder.
 MASK_SIZE = (128, 64)
 SAMPLES = 2
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A finished view. mask (128, 64): 0 background, 1 person, 2 occluder, 3 occluder before the person."""
+    """A rendered image with its ground truth.
+
+    Attributes:
+        image: The image, 128 x 256 pixels.
+        kind: Kind of the occluder, or "none".
+        visible: Share of the person inside the box that is not occluded.
+        mask: (128, 64) uint8; 0 background, 1 person, 2 occluder, 3 occluder before the person.
+    """
 
     image: Image.Image
     kind: str
@@ -45,7 +52,7 @@ class Picture:
 
 @lru_cache(maxsize=160)
 def passer(seed: int, pose: int, coarse: bool, umbrella: bool) -> tuple[Solid, Outfit]:
-    """Somebody else, in one of four moments of a step."""
+    """Return another person in one of four moments of a step."""
     outfit = make_outfit(seed)
     if (umbrella and not outfit.umbrella) or (outfit.umbrella and not umbrella):
         colour = ("#7c2027", "#1d2b45", "#c9a23a", "#20513f", "#1d1e21")[seed % 5]
@@ -99,7 +106,7 @@ def _labels(lens: np.ndarray, window: Window, size: tuple[int, int], a: Arrays, 
 
 
 def _loose(lens: np.ndarray, spot: np.ndarray, reach: float, height: float) -> Window:
-    """A window that surely holds somebody who stands at `spot`."""
+    """Return a window that is large enough for a person at `spot` in any pose."""
     points = np.array([[spot[0] + sx * reach, spot[1] + sy * reach, z] for sx in (-1, 1) for sy in (-1, 1) for z in (0, height)]) - lens[:3]
     depth = points @ lens[9:12]
     u, v = points @ lens[3:6] / depth, points @ lens[6:9] / depth
@@ -107,7 +114,7 @@ def _loose(lens: np.ndarray, spot: np.ndarray, reach: float, height: float) -> W
 
 
 def _obstacle(scene: Scene, kind: str, rng: np.random.Generator, spot: np.ndarray, eye: np.ndarray, crowd: int, heading: float) -> None:
-    """Put an occluder between somebody at `spot` and the camera at `eye`."""
+    """Add an occluder between a person at `spot` and the camera at `eye`."""
     to_eye = eye[:2] - spot
     to_eye = to_eye / np.linalg.norm(to_eye)
     across = math.atan2(to_eye[1], to_eye[0]) + math.pi / 2
@@ -135,7 +142,7 @@ def _obstacle(scene: Scene, kind: str, rng: np.random.Generator, spot: np.ndarra
 
 
 def _crowd(scene: Scene, camera: int, rng: np.random.Generator, spot: np.ndarray, eye: np.ndarray, crowd: int) -> None:
-    """People far off, behind the person."""
+    """Add up to two people at some distance behind the person."""
     away = (spot - eye[:2]) / np.linalg.norm(spot - eye[:2])
     side = np.array([-away[1], away[0]])
     for _ in range(int(rng.choice([0, 1, 2], p=[0.35, 0.4, 0.25]))):
@@ -145,11 +152,11 @@ def _crowd(scene: Scene, camera: int, rng: np.random.Generator, spot: np.ndarray
 
 
 def take(outfit: Outfit, camera: int, seed: list[int], visible: tuple[float, float] | None, crowd: int) -> Picture:
-    """Render the wearer of an outfit. The same arguments give the same pixels.
+    """Render a person in an outfit. The same arguments give the same pixels.
 
     Args:
-        outfit: What the person wears.
-        camera: 0 to 5.
+        outfit: Build and clothes of the person.
+        camera: Camera, 0 to 5.
         seed: Seed of pose, light, box, passers-by and occluder.
         visible: Smallest and largest share of the person that the occluder leaves visible; None for no occluder.
         crowd: First of the 36 seeds of passers-by.

@@ -1,4 +1,4 @@
-"""Who walks through the world: builds, hair, garments and what people carry, drawn from palettes of real streets."""
+"""Draw the people of the demo world: build, hair, clothes and carried items, with typical colours of street clothes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 
 from solids import MAT_WIDTH
 
-SKIN, LOWER, UPPER, SHOES, HAIR, HAT, BAG, UMBRELLA, METAL = range(9)  # layers of a person
-M_SKIN, M_CLOTH, M_HAIR, M_LEATHER, M_SHOE, M_LEAF, M_METAL, M_RUBBER, M_PAINT = range(9)  # ways to shade a layer
+SKIN, LOWER, UPPER, SHOES, HAIR, HAT, BAG, UMBRELLA, METAL = range(9)  # Layers of a person.
+M_SKIN, M_CLOTH, M_HAIR, M_LEATHER, M_SHOE, M_LEAF, M_METAL, M_RUBBER, M_PAINT = range(9)  # Kinds of material.
 PLAIN, STRIPES, PINSTRIPES, CHECKS, TWO_TONE, PRINT, LOGO, RAGLAN, DENIM, KNIT, DOTS, SIDE_STRIPE = range(12)
 
 SKINS = ["#f0cdb4", "#e8bd9e", "#dcab88", "#cf9a74", "#b98057", "#9a6642", "#7a4d31", "#5b3826", "#43291d"]
@@ -25,31 +25,31 @@ BAGS = ["#1b1c1e", "#26292f", "#2d3648", "#5a3d28", "#7a5433", "#4a4f3c", "#7b2f
 
 
 def linear(colour: str) -> np.ndarray:
-    """'#rrggbb' in sRGB to linear light (3,)."""
+    """Convert a colour '#rrggbb' in sRGB to linear light, (3,)."""
     c = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
     return np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
 
 
 @dataclass(frozen=True)
 class Garment:
-    """A piece of clothing: its cut, its pattern and up to three colours ('#rrggbb')."""
+    """A piece of clothing with its cut, its pattern and three colours ('#rrggbb'), which the pattern may not all use."""
 
     cut: str
     pattern: int
     colours: tuple[str, str, str]
-    scale: float  # metres per repeat
+    scale: float  # Length of one repeat of the pattern in metres.
     seed: int
     leather: bool = False
 
 
 @dataclass(frozen=True)
 class Outfit:
-    """Everything that makes an identity; two views of the same person share all of it."""
+    """Everything that identifies a person, which is equal in all images of this person."""
 
     seed: int
     height: float
-    weight: float  # -1 slim to 1 heavy
-    feminine: float  # 0 to 1: shoulders, hips, chest
+    weight: float  # From -1 (slim) to 1 (heavy).
+    feminine: float  # From 0 to 1; affects shoulders, hips and chest.
     skin: str
     hair: str
     hair_style: str
@@ -74,7 +74,7 @@ def _pick(rng: np.random.Generator, options: list[str], weights: list[float] | N
 
 
 def _shade(rng: np.random.Generator, colour: str, spread: float = 14) -> str:
-    """The same dye in another lot: a small change of lightness and hue."""
+    """Change lightness and hue of a colour slightly, as in another batch of the same dye."""
     c = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)], float)
     c = c + rng.normal(0, spread * 0.6) + rng.normal(0, spread * 0.35, 3)
     return "#" + "".join(f"{int(v):02x}" for v in np.clip(c, 12, 246))
@@ -129,7 +129,7 @@ def _lower(rng: np.random.Generator, feminine: float, upper: Garment) -> Garment
 
 
 def make_outfit(seed: int) -> Outfit:
-    """The identity of a seed."""
+    """Draw the outfit of a person from a seed."""
     rng = np.random.default_rng([seed, 11])
     feminine = float(np.clip(rng.choice([0.05, 0.95]) + rng.normal(0, 0.08), 0, 1))
     child = rng.random() < 0.03
@@ -164,7 +164,7 @@ def make_outfit(seed: int) -> Outfit:
 
 
 def near_double(outfit: Outfit, seed: int) -> Outfit:
-    """Another person in nearly the same clothes: the upper garment is shared, and details differ."""
+    """Draw another person in nearly the same clothes, with an equal upper garment and different details."""
     other = make_outfit(seed)
     rng = np.random.default_rng([seed, 12])
     lower = outfit.lower if rng.random() < 0.5 else other.lower
@@ -172,7 +172,7 @@ def near_double(outfit: Outfit, seed: int) -> Outfit:
 
 
 def material(kind: int, colours: tuple[str, ...], pattern: int = 0, scale: float = 0.1, gloss: float = 0.03, seed: int = 0, flags: tuple[float, ...] = ()) -> np.ndarray:
-    """A row for the shader: kind, three linear colours, pattern, scale, gloss, seed, then flags."""
+    """Return a row of `materials`: kind, three linear colours, pattern, scale, gloss, seed and flags."""
     row = np.zeros(MAT_WIDTH, np.float32)
     row[0] = kind
     for i in range(3):
@@ -183,7 +183,7 @@ def material(kind: int, colours: tuple[str, ...], pattern: int = 0, scale: float
 
 
 def materials(outfit: Outfit) -> np.ndarray:
-    """(LAYERS, 24) rows of a person, by layer."""
+    """Return the materials of a person, (LAYERS, 24), one row per layer."""
     up, low = outfit.upper, outfit.lower
     opening = {"jacket": 1.0 + up.seed % 2, "coat": 1.0 + (up.seed // 2) % 2, "shirt": 3.0, "hoodie": 1.0 + up.seed % 3 // 2}.get(up.cut, 0.0)
     bare_legs = low.cut in ("shorts", "skirt", "legs")

@@ -73,7 +73,16 @@ def run_build(args: argparse.Namespace) -> None:
 
 
 def _check_images(dataset: Dataset, skip: bool, is_first: bool) -> tuple[Dataset, tuple[UnreadableImage, ...]]:
-    """Return the dataset without unreadable images, and list these on stderr."""
+    """Check that all images can be read, and list those that cannot on stderr.
+
+    Args:
+        dataset: Dataset to check.
+        skip: Whether to leave out unreadable images instead of raising an error.
+        is_first: Whether this is the first process, the only one that prints.
+
+    Returns:
+        The dataset without unreadable images, and the unreadable images.
+    """
     with tqdm(unit="image", desc="checking images", leave=False, disable=None if is_first else True) as bar:
         readable, left_out = readable_dataset(dataset, skip, progress_callback(bar))
     if left_out and is_first:

@@ -25,8 +25,14 @@ from fpc_core.model.load_report import LoadReport
 from fpc_core.runtime.out_of_memory import OutOfMemoryError
 from fpc_core.workspace import Places, Workspace, build_options, choose_device, load_model, open_workspace
 
-_NEEDED: dict[str, set[str]] = {"data": set(), "weights": set(), "images": {"data"}, "workspace": {"data", "weights"}}
-_NEEDED_BY_SEARCH = {"data", "weights", "workspace"}  # What all other checks need.
+# A check is skipped if one of its prerequisites failed.
+_PREREQUISITES: dict[str, set[str]] = {
+    "data": set(),
+    "weights": set(),
+    "images": {"data"},
+    "workspace": {"data", "weights"},
+}
+_SEARCH_PREREQUISITES = {"data", "weights", "workspace"}  # Those of all other checks, which run a search.
 
 
 def run_doctor(args: argparse.Namespace) -> int:
@@ -57,8 +63,8 @@ def run_doctor(args: argparse.Namespace) -> int:
         return open_workspace(places, args.device, shortlist=args.shortlist)
 
     checks: list[tuple[str, Callable[[], object]]] = [
-        ("data", lambda: _describe(places.open_dataset())),
-        ("weights", lambda: _described(load_model(places)[1])),
+        ("data", lambda: _describe_dataset(places.open_dataset())),
+        ("weights", lambda: _describe_weights(load_model(places)[1])),
         ("images", lambda: _check_images(places)),
         ("workspace", lambda: f"gallery memory of {len(workspace().retriever.memory)} images matches data and weights"),
         ("search", lambda: _check_self_retrieval(workspace())),
@@ -67,8 +73,8 @@ def run_doctor(args: argparse.Namespace) -> int:
         checks.append(("parity with the CPU in float32", lambda: checked_parity(workspace())))
     failed: set[str] = set()
     for name, check in checks:
-        if blocking := failed & _NEEDED.get(name, _NEEDED_BY_SEARCH):
-            print(f"skipped  {name}: solve the problem of the {' and the '.join(sorted(blocking))} first")
+        if blocking := failed & _PREREQUISITES.get(name, _SEARCH_PREREQUISITES):
+            print(f"skipped  {name}: fix the problem with the {' and the '.join(sorted(blocking))} first")
             continue
         try:
             print(f"ok       {name}: {check()}")
@@ -80,12 +86,13 @@ def run_doctor(args: argparse.Namespace) -> int:
 
 
 def _check_self_retrieval(workspace: Workspace) -> str:
-    """Search for the first gallery image, which should find itself at rank 1."""
+    """Search for the first gallery image without dropping patches, and return at which rank it is; 1 is expected."""
     retriever, record = workspace.retriever, workspace.retriever.memory.records[0]
     image = workspace.image(record)
     camera = torch.tensor([record.camera]) if workspace.dataset.uses_cameras else None
     trace = retriever.search(to_tensor([image], retriever.model.config), QuerySettings().with_keep_rate(1.0), camera)
-    return f"a gallery image finds itself at rank {trace.match.shortlist.position(0) + 1} of {len(retriever.memory)}"
+    rank = trace.match.shortlist.position(0) + 1
+    return f"a gallery image is at rank {rank} of {len(retriever.memory)} in a search for itself"
 
 
 def _check_images(places: Places) -> str:
@@ -97,19 +104,19 @@ def _check_images(places: Places) -> str:
 
 
 def _build_command(places: Places) -> str:
-    """Return the build command with the paths and options in use, in place of the general one in errors."""
+    """Return the build command with the paths and options in use; it replaces the general command in error messages."""
     paths = {"data": places.data, "weights": places.weights, "memory": places.memory}
     options = "".join(f" --{name} {shlex.quote(str(path))}" for name, path in paths.items())
     return f"python -m fpc_core memory build{options}{build_options(places)}"
 
 
-def _described(report: LoadReport) -> str:
-    """Return what a checkpoint contains and which parts of the results depend on untrained weights."""
+def _describe_weights(report: LoadReport) -> str:
+    """Return what a checkpoint contains and which results depend on untrained weights, one line per fact."""
     return "\n".join((str(report), *(f"  note: {note}" for note in report.notes)))
 
 
-def _describe(dataset: Dataset) -> str:
-    """Return what a dataset is read as, one line per fact."""
+def _describe_dataset(dataset: Dataset) -> str:
+    """Return the size, layout, cameras and protocol of a dataset and the notes on it, one line per fact."""
     counts = " ".join(f"{len(getattr(dataset, split))} {split}" for split in ("train", "query", "gallery"))
     people = len({record.identity for record in dataset.gallery})
     cameras = len({record.camera for record in (*dataset.query, *dataset.gallery)}) if dataset.uses_cameras else 0

@@ -22,7 +22,7 @@ def print_notes(workspace: Workspace, file: TextIO | None = None) -> None:
 
 
 def progress_callback(bar: tqdm) -> Callable[[int, int], None]:
-    """Return a function of the number of completed steps and their total that moves a progress bar."""
+    """Return a callback that moves a progress bar, called with the number of completed steps and their total."""
 
     def show(done: int, total: int) -> None:
         if done < bar.n or total != bar.total:

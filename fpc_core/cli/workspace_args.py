@@ -12,7 +12,7 @@ from fpc_core.workspace import Places, Workspace, choose_device, open_workspace
 
 
 def places_from(args: argparse.Namespace) -> Places:
-    """Return the paths of the options, completed by those of the environment and the demo."""
+    """Return the paths and settings in the options; missing paths are those of the environment or of the demo."""
     defaults = Places.from_environment()
     return Places(
         args.data or defaults.data,
@@ -30,7 +30,11 @@ def places_from(args: argparse.Namespace) -> Places:
 
 
 def workspace_from(args: argparse.Namespace) -> Workspace:
-    """Open the workspace of the options, and print the notes on its dataset; errors as in `open_workspace`."""
+    """Open the workspace that the options describe, and print the notes on its dataset.
+
+    Raises:
+        ValueError: See `open_workspace`, which also lists other errors.
+    """
     device = distributed.local_device(choose_device(args.device))
     workspace = open_workspace(places_from(args), str(device), shortlist=args.shortlist)
     print_dataset_notes(workspace.dataset)
@@ -46,7 +50,12 @@ def print_dataset_notes(dataset: Dataset) -> None:
 
 
 def settings_from(args: argparse.Namespace, workspace: Workspace) -> QuerySettings:
-    """Return the query settings of the options; K is that of the dataset unless it is given."""
+    """Return the query settings in the options.
+
+    Args:
+        args: Options of the command.
+        workspace: Workspace whose dataset sets K if the options do not.
+    """
     return QuerySettings(
         prune=PruneSettings(args.keep_rate, DropStrategy(args.drop)),
         transport=TransportSettings(Solver(args.solver)),

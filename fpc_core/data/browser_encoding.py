@@ -15,7 +15,7 @@ def data_uri(image: np.ndarray, *, lossless: bool = False, height: int | None = 
     Args:
         image: uint8 image that `PIL.Image.fromarray` accepts.
         lossless: Whether to compress without loss, for images with sharp edges.
-        height: Maximum height in pixels, to which higher images are shrunk; None for no limit.
+        height: Maximum height in pixels, to which taller images are shrunk; None for no limit.
     """
     pil_image = Image.fromarray(image)
     if height is not None and height < pil_image.height:
@@ -31,6 +31,6 @@ def encode_float32(values: np.ndarray) -> str:
     """Encode an array as base64 of its little-endian float32 values in row-major order.
 
     The browser can read this as a Float32Array. float16 is not precise enough, because most flows of a plan are below
-    6e-5. A plan of 128 x 242 patches takes 165 kB of text, and so does its cost.
+    6e-5. A plan of 128 x 242 patches takes 165 kB of text, and so do its ground costs.
     """
     return base64.b64encode(np.ascontiguousarray(values, dtype="<f4").tobytes()).decode("ascii")

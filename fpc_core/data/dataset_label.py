@@ -60,7 +60,12 @@ def read_label(folder: Path, allowed: Sequence[Path]) -> dict[str, object]:
 
 
 def title_in(label: dict[str, object], default: str) -> str:
-    """Return the title of the dataset: `title` or `name`, otherwise `default`."""
+    """Return the title of the dataset.
+
+    Args:
+        label: Content of `dataset.json`, in which `title` or `name` is the title.
+        default: Title if the file has neither.
+    """
     return str(label.get("title", label.get("name", default)))
 
 
@@ -106,7 +111,11 @@ def folders_in(label: dict[str, object]) -> dict[str, tuple[str, ...]]:
 
 
 def opening_of(label: dict[str, object], queries: Sequence[str]) -> str:
-    """Return the path of the query shown at a first visit: `opening`, otherwise the first query.
+    """Return the path of the query shown at a first visit.
+
+    Args:
+        label: Content of `dataset.json`; without `opening`, the first query is shown.
+        queries: Paths of all queries.
 
     Raises:
         DatasetError: `opening` is not a query.
@@ -118,10 +127,10 @@ def opening_of(label: dict[str, object], queries: Sequence[str]) -> str:
 
 
 def neighbors_of(label: dict[str, object]) -> int:
-    """Return the initial K.
+    """Return the initial K: `neighbors` in `dataset.json`, or the default of `QuerySettings`.
 
     Raises:
-        DatasetError: It is not an integer in the allowed range.
+        DatasetError: `neighbors` is not an integer in the allowed range.
     """
     neighbors = label.get("neighbors", QuerySettings.neighbors)
     if type(neighbors) is not int or not 1 <= neighbors <= QuerySettings.shortlist:
@@ -133,6 +142,10 @@ def neighbors_of(label: dict[str, object]) -> int:
 
 def examples_of(label: dict[str, object], queries: Collection[str]) -> tuple[Example, ...]:
     """Return the named queries.
+
+    Args:
+        label: Content of `dataset.json`, whose `examples` are read.
+        queries: Paths of all queries.
 
     Raises:
         DatasetError: `examples` is not a list of objects with short texts, or names something that is not a query.
@@ -157,5 +170,5 @@ def examples_of(label: dict[str, object], queries: Collection[str]) -> tuple[Exa
         examples.append(example)
     titles = {example.title for example in examples}
     if len(titles) < len(examples):
-        raise DatasetError("two examples in dataset.json have the same title; give each its own")
+        raise DatasetError("two examples in dataset.json have the same title; give each a title of its own")
     return tuple(examples)

@@ -1,10 +1,10 @@
 """Read person re-identification datasets from disk into records.
 
-Every layout is described in `fpc_core/data/layouts`; `docs/layouts.md` lists them. Records are sorted by file name, as
-in the released code. The root may contain a file `dataset.json`, which is also described there: `title` (or `name`),
-`synthetic` and `note` label the dataset wherever it is shown; `layout`, `folders`, `cameras` and `protocol` replace
-what is recognised; `opening` is the path of the query that the app shows first, `examples` are named queries to try
-first, and `neighbors` is the initial K for a dataset with few gallery images per person.
+The layouts are defined in `fpc_core/data/layouts` and listed in `docs/layouts.md`. Records are sorted by file name, as
+in the released code. The root may contain a file `dataset.json`, which `docs/layouts.md` also describes: `title` (or
+`name`), `synthetic` and `note` label the dataset wherever it is shown; `layout`, `folders`, `cameras` and `protocol`
+override what is recognised; `opening` is the path of the query that the app shows first, `examples` are named queries
+to try first, and `neighbors` is the initial K for a dataset with few gallery images per person.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ __all__ = ["NO_CAMERA", "Dataset", "DatasetError", "ImageRecord", "Layout", "ope
 _UNREADABLE = "the name is not valid UTF-8"
 _EXPECTED = (
     "query and bounding_box_test (Market-1501, DukeMTMC-reID, Occluded-Duke), whole_body_images with "
-    "occluded_body_images or partial_body_images (Occluded-ReID, Partial-ReID), or images, there or in subfolders"
+    "occluded_body_images or partial_body_images (Occluded-ReID, Partial-ReID), or images in it or its subfolders"
 )
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Records of the three splits, and how to label them.
+    """Records of the three splits of a dataset, and how to label it.
 
     Attributes:
         root: Folder of the dataset.
@@ -58,7 +58,7 @@ class Dataset:
         train: Records of the training split.
         query: Records of the queries.
         gallery: Records of the gallery.
-        uses_cameras: Whether every record has a camera, which the model then gets.
+        uses_cameras: Whether every record has a camera; the model then uses its camera embedding.
         name: Name shown to users.
         synthetic: Whether the images are synthetic and must be labelled as such, from `dataset.json`.
         note: Note shown with the dataset, from `dataset.json`.
@@ -123,7 +123,7 @@ class Dataset:
 
     @cached_property
     def own_rows(self) -> Mapping[Path, int]:
-        """Rows in `gallery` of the images that are also queries, by path; a query never finds its own file."""
+        """Rows in `gallery` of the images that are also queries, by path; a query is not compared with its own file."""
         queries = {record.path for record in self.query}
         return {record.path: row for row, record in enumerate(self.gallery) if record.path in queries}
 
@@ -152,8 +152,8 @@ def open_dataset(
             restriction.
         protocol: Name of the `Protocol`; "auto" for that of `dataset.json` or, without one, of the data.
         cameras: Name of the `Cameras`; "auto" for that of `dataset.json` or, without one, of the layout.
-        variant: Variant to follow where "auto" leaves cameras open: the released code numbers cameras of sets that
-            have none.
+        variant: Variant to follow if `cameras` is "auto": RELEASED numbers the cameras of some datasets that have none,
+            as the released code does.
 
     Raises:
         DatasetError: The folder is missing or empty, the layout is unknown or does not match, no name of a split can be
@@ -222,7 +222,7 @@ def _dataset_folder(root: Path, listing: FolderListing) -> Path:
 
 
 def _unwrapped(root: Path, listing: FolderListing) -> Path:
-    """Return the folder with images or people in it, below a chain of folders that hold nothing but one folder."""
+    """Return the folder with images or people, which may be inside up to two folders that contain only one folder."""
     folder = root
     for _ in range(2):
         inner = listing.folders(folder)
@@ -234,6 +234,11 @@ def _unwrapped(root: Path, listing: FolderListing) -> Path:
 
 def _layout(folder: Path, label: Mapping[str, object], listing: FolderListing) -> tuple[LayoutSpec, Folders]:
     """Return the layout of a dataset and the folders of its splits.
+
+    Args:
+        folder: Folder of the dataset.
+        label: Content of `dataset.json`.
+        listing: Listing of the folder.
 
     Raises:
         DatasetError: The layout in `dataset.json` is unknown or does not match, or a layout is incomplete.
@@ -276,14 +281,14 @@ def _cameras(spec: LayoutSpec, requested: str, variant: Variant) -> Cameras:
 
 
 def _protocol(dataset: Dataset, spec: LayoutSpec, requested: str) -> Protocol:
-    """Return the protocol: as requested or, for "auto", as the layout and the data say.
+    """Return the requested protocol or, for "auto", the one that fits the layout and the data.
 
     Raises:
         DatasetError: The data do not allow the requested protocol.
     """
     if requested == Protocol.CAMERAS and not dataset.uses_cameras:
         raise DatasetError(
-            f"the protocol cameras needs camera numbers, which {dataset.name} has not; use --protocol no-cameras"
+            f"the protocol cameras needs camera numbers, but {dataset.name} has none; use --protocol no-cameras"
         )
     if requested == Protocol.LEAVE_ONE_OUT and not dataset.queries_are_gallery:
         raise DatasetError(

@@ -31,7 +31,7 @@ class FolderListing:
         return self._folders[folder]
 
     def _list_folders(self, folder: Path) -> list[Path]:
-        with os.scandir(folder) as entries:  # Files need no call of the system each, unlike with pathlib.
+        with os.scandir(folder) as entries:  # Unlike pathlib, this needs no system call per file.
             children = [folder / each.name for each in entries if not each.name.startswith(".") and each.is_dir()]
         return sorted(child for child in children if self._is_usable(child))
 
@@ -61,7 +61,12 @@ class FolderListing:
         return sorted([*self.images(folder), *deeper]) if deeper else self.images(folder)
 
     def images_at(self, folder: Path, level: int) -> list[Path]:
-        """Return the image files exactly `level` folders below a folder, which may be missing."""
+        """Return the image files at one depth below a folder.
+
+        Args:
+            folder: Folder to start from; it may be missing.
+            level: Number of folders between `folder` and the files; 0 for files in `folder` itself.
+        """
         if level == 0 or not folder.is_dir():
             return self.images(folder) if level == 0 else []
         return [image for child in self.folders(folder) for image in self.images_at(child, level - 1)]
@@ -76,5 +81,6 @@ class FolderListing:
         return is_text(child.name) or self._leave_out(child)
 
     def _leave_out(self, path: Path) -> bool:
+        """Record a path whose name is not valid text, and return False, as the conditions that call this need it."""
         self.unreadable.add(path)
         return False

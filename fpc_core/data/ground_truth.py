@@ -1,4 +1,4 @@
-"""Read ground truth, which only rendered datasets have: ground-truth masks and occlusions from `records.parquet`."""
+"""Read the ground truth of rendered datasets: masks and occlusions from `records.parquet`."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from fpc_core.io.bounded_files import UnusableFileError, open_regular
 
 RECORDS = "records.parquet"
 BACKGROUND, PERSON, OCCLUDER, OCCLUDER_BEFORE_PERSON = range(4)  # Pixel values of a mask.
-MAX_RECORDS_BYTES = 256_000_000  # Maximum size of the file and of its uncompressed columns; the demo's has 245,000.
+MAX_RECORDS_BYTES = 256_000_000  # Maximum bytes of the file and of its uncompressed columns; the demo has 245,000.
 MAX_MASK_PIXELS = 500_000  # Maximum number of pixels in one mask; the model's input has 32,768.
 ROWS_PER_IMAGE = 4  # Maximum number of rows per image; a file of records normally has one.
 _MIN_ROW_LIMIT = 10_000  # Number of rows that are always allowed, even for a few images.
-_MAX_FOOTER = 4 << 20  # Maximum size of the file's footer in bytes; the demo's has 3,000.
+_MAX_FOOTER = 4 << 20  # Maximum size of the file's footer in bytes; that of the demo has 3,000.
 _ENCODINGS = frozenset({"PLAIN", "RLE", "BIT_PACKED", "PLAIN_DICTIONARY", "RLE_DICTIONARY"})
 """Encodings that pyarrow writes. Others are refused, because they can expand a few bytes to many long values."""
 
@@ -42,7 +42,7 @@ class Occlusion:
 
 
 class TrueMasks(Mapping[Path, np.ndarray]):
-    """Masks by image path relative to the dataset's root; (h, w) uint8 with the pixel values defined above.
+    """Masks by image path relative to the dataset's root; (h, w) uint8 with the pixel values BACKGROUND, PERSON etc.
 
     Masks are decoded on each access, because all decoded masks together would take gigabytes.
     """
@@ -142,7 +142,17 @@ def _records(dataset: Dataset, columns: Mapping[str, str]) -> dict[Path, list[An
 
 
 def _check_size(records: parquet.ParquetFile, kinds: Mapping[str, str], max_rows: int, file: Path) -> None:
-    """Check the sizes in the file's metadata against the limits, before any row is read."""
+    """Check the sizes in the file's metadata against the limits, before any row is read.
+
+    Args:
+        records: File of records.
+        kinds: Kind of the values of each column to read.
+        max_rows: Maximum number of rows.
+        file: Path of the file, for messages.
+
+    Raises:
+        DatasetError: There are too many rows or bytes, or a column has another encoding.
+    """
     metadata = records.metadata
     if metadata.num_rows > max_rows:
         raise DatasetError(f"{file} has {metadata.num_rows:,} rows, the limit is {max_rows:,}; write one row per image")

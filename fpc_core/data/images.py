@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 20_000_000
 MAX_PIXELS = 40_000_000
-MIN_SIDE = 8  # Minimum height and width in pixels; detectors crop distant people from so few.
+MIN_SIDE = 8  # Minimum height and width in pixels; detectors return crops this small for distant people.
 MAX_SCANS = 100  # Maximum number of scans in a JPEG, each of which visits all pixels; normal files have 1 to 20.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 UPLOAD_FORMATS = (*FORMATS, "HEIC")
@@ -38,7 +38,8 @@ BACKGROUND = (128, 128, 128)  # Neutral grey, which is near 0 after normalisatio
 
 _BAND = 1 << 20  # Number of pixels that are converted at a time.
 _EXIF_ORIENTATION = 0x0112
-_UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {  # Return an upright view of (H, W, 3) pixels.
+# Functions that return an upright view of (H, W, 3) pixels, by EXIF orientation.
+_UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     2: lambda pixels: pixels[:, ::-1],
     3: lambda pixels: pixels[::-1, ::-1],
     4: lambda pixels: pixels[::-1],
@@ -73,7 +74,7 @@ def decode_image(
         max_bytes: Maximum file size in bytes.
         max_pixels: Maximum number of pixels.
         allowed: Real folders in which a file must be after links are resolved; empty for no restriction.
-        heic: Whether HEIC is accepted, whose decoder is for uploads only: it runs in a separate process.
+        heic: Whether to accept HEIC, whose decoder is used only for uploads, in a separate process.
 
     Raises:
         ImageError: The file is missing, not a regular file, empty, larger than `max_bytes`, not an image, truncated,
@@ -91,7 +92,7 @@ def decode_image(
             )
         try:
             image.load()
-            _check_pixels(image.size, name, max_pixels)  # A HEIC file can have another size than its header states.
+            _check_pixels(image.size, name, max_pixels)  # The decoded size of a HEIC file can differ from its header.
             upright = _UPRIGHT.get(image.getexif().get(_EXIF_ORIENTATION, 1))
             pixels = _to_rgb(image, name)
         except ImageError:
@@ -233,7 +234,17 @@ def _read_file(path: Path, name: str, max_bytes: int, allowed: Sequence[Path]) -
 
 
 def _open(file: IO[bytes], name: str, max_pixels: int, heic: bool = False) -> Image.Image:
-    """Read the header, and raise ImageError if the image is too large or too small."""
+    """Read the header of an image file, and check the size of the image.
+
+    Args:
+        file: File at its start.
+        name: Name of the image in messages.
+        max_pixels: Maximum number of pixels.
+        heic: Whether to accept HEIC.
+
+    Raises:
+        ImageError: The file is not an image in a supported format, or the image is too large or too small.
+    """
     try:
         is_heic = heic and file.read(8)[4:] == b"ftyp"
         file.seek(0)
@@ -251,8 +262,8 @@ def _open(file: IO[bytes], name: str, max_pixels: int, heic: bool = False) -> Im
 
 
 def _register_heic() -> str:
-    """Let Pillow open HEIC files, and return its name for the format."""
-    import pillow_heif  # Imported here, so that the app itself never loads this decoder.
+    """Register a decoder of HEIC files with Pillow, and return Pillow's name for the format."""
+    import pillow_heif  # The import is local so that the app itself never loads this decoder.
 
     pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False, decode_threads=1)
     return "HEIF"
@@ -330,7 +341,13 @@ _pillow_warnings_ignored = _IgnoreWarnings()
 
 
 def preview_size(height: int, width: int, side: int) -> tuple[int, int]:
-    """Return height and width of an image after it is shrunk so that neither exceeds `side` pixels."""
+    """Return the height and width of the preview of an image, which keeps its proportions.
+
+    Args:
+        height: Height of the image in pixels.
+        width: Width of the image in pixels.
+        side: Maximum height and width of the preview in pixels; a smaller image is not enlarged.
+    """
     scale = min(1.0, side / max(height, width))
     return max(1, round(height * scale)), max(1, round(width * scale))
 

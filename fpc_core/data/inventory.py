@@ -105,7 +105,7 @@ def decode_all(dataset: Dataset) -> Iterator[BrokenImage | None]:
 
 
 def images_of(dataset: Dataset) -> tuple[ImageRecord, ...]:
-    """Return every image once, in the order query, gallery, train; an image may be in more than one split."""
+    """Return every image once, in the order query, gallery, train, even if it is in several splits."""
     records = (*dataset.query, *dataset.gallery, *dataset.train)
     return tuple({record.path: record for record in records}.values())
 
@@ -113,7 +113,14 @@ def images_of(dataset: Dataset) -> tuple[ImageRecord, ...]:
 def _has_match(
     record: ImageRecord, dataset: Dataset, cameras_of: Mapping[int, set[int]], images_of_identity: Mapping[int, int]
 ) -> bool:
-    """Return whether a gallery image of the query's identity counts for it, other than the query itself."""
+    """Return whether a query has a true match: a gallery image of its identity that counts, other than itself.
+
+    Args:
+        record: Record of the query.
+        dataset: Dataset of the query.
+        cameras_of: Cameras of the gallery images of each identity.
+        images_of_identity: Number of gallery images of each identity.
+    """
     if dataset.excludes_own_camera:  # This excludes the query itself, too.
         return bool(cameras_of.get(record.identity, set()) - {record.camera})
     return images_of_identity.get(record.identity, 0) > (record.path in dataset.own_rows)

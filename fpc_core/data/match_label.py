@@ -40,7 +40,12 @@ class QueryIdentity:
 
 
 def subject_of(record: ImageRecord, dataset: Dataset) -> QueryIdentity:
-    """Return identity, camera and own gallery image of a query of the dataset."""
+    """Return the identity and camera of a query, and its path if it is also a gallery image.
+
+    Args:
+        record: Record of the query.
+        dataset: Dataset of the query.
+    """
     own = record.path if record.path in dataset.own_rows else None
     return QueryIdentity(record.identity, record.camera, own)
 

@@ -12,7 +12,7 @@ from fpc_core.results import Ranking
 
 @dataclass(frozen=True)
 class MatchRule:
-    """The junk rule of the evaluation for one query.
+    """Labels all gallery images for one query by the same rule as the evaluation.
 
     Attributes:
         records: Records of the gallery memory.

@@ -1,4 +1,7 @@
-"""Paint a scene of occluders on an image. Occluders are opaque with anti-aliased edges; results are deterministic."""
+"""Paint a scene of occluders on an image.
+
+Occluders are opaque and have anti-aliased edges. Results are deterministic.
+"""
 
 from __future__ import annotations
 
@@ -125,7 +128,10 @@ def cut_outs(
     Args:
         scenes: Scenes that will be painted.
         records: Records of the images that persons may be cut out of.
-        cut: Function that makes one cut-out, as `cut_out` does; it is called once for each.
+        cut: Function that makes one cut-out of a record, as `cut_out` does; it is called once per cut-out.
+
+    Returns:
+        The cut-outs by path and outline.
 
     Raises:
         RecipeError: A scene uses an image that is not in `records`.
@@ -174,9 +180,15 @@ def _layer(occluder: Occluder, shape: tuple[int, int], pictures: CutOutImages) -
 
 
 def _own_axes(shape: Placed, image: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, tuple[float, float]]:
-    """Return the coordinates of all pixels along a shape's width and height, (H, W) each, and its size in pixels.
+    """Return the coordinates of all pixels in the coordinate system of a shape.
 
-    The coordinates are those of the pixel centres relative to the centre of the shape.
+    Args:
+        shape: Shape with a position, a size and a rotation.
+        image: Height and width of the image in pixels.
+
+    Returns:
+        Coordinates of the pixel centres along the shape's width and height, (H, W) each, relative to its centre; and
+        width and height of the shape in pixels.
     """
     height, width = image
     down, across = np.mgrid[:height, :width].astype(np.float32) + 0.5
@@ -199,7 +211,18 @@ def _within(distance: np.ndarray, size: float) -> np.ndarray:
 def _tiled(
     occluder: TexturedRectangle, across: np.ndarray, down: np.ndarray, size: tuple[float, float], width: int
 ) -> np.ndarray:
-    """Return the colours of a texture whose tiles repeat from the upper left corner of the shape."""
+    """Return the colours of a texture whose tiles repeat from the upper left corner of the rectangle.
+
+    Args:
+        occluder: Rectangle with the texture.
+        across: (H, W) distance of each pixel from the centre along the rectangle's width, in pixels.
+        down: (H, W) distance of each pixel from the centre along the rectangle's height, in pixels.
+        size: Width and height of the rectangle in pixels.
+        width: Width of the image in pixels.
+
+    Returns:
+        (H, W, 3) float32 colours in 0..255.
+    """
     step = TILE_WIDTH * width / TILE
     column, row = (
         np.floor((axis + length / 2) / step).astype(np.int64) % TILE
@@ -213,9 +236,8 @@ def _pasted(occluder: CutOut, cut_out_image: np.ndarray, shape: tuple[int, int])
     wide, high = occluder.width * width, occluder.height * height
     columns, rows = max(1, math.ceil(wide)), max(1, math.ceil(high))
     opacity = cut_out_image[..., 3:].astype(np.float32) / 255.0
-    layers = np.concatenate(
-        [cut_out_image[..., :3] * opacity, opacity], axis=2
-    )  # Premultiplied alpha prevents colours from bleeding over edges.
+    # Premultiplied alpha prevents colours from bleeding over edges.
+    layers = np.concatenate([cut_out_image[..., :3] * opacity, opacity], axis=2)
     if occluder.mirrored:
         layers = np.ascontiguousarray(layers[:, ::-1])
     if layers.shape[:2] != (rows, columns):
@@ -239,7 +261,7 @@ def _stroke(occluder: Stroke, shape: tuple[int, int]) -> np.ndarray:
         points = np.repeat(points, 2, axis=0)
     thickness = max(1, round(occluder.width * width * _OVERSAMPLING))
     drawn = np.zeros((height * _OVERSAMPLING, width * _OVERSAMPLING), np.uint8)
-    eighths = np.rint(8.0 * (points - 0.5)).astype(np.int32)
+    eighths = np.rint(8.0 * (points - 0.5)).astype(np.int32)  # OpenCV reads 3 bits of each coordinate as a fraction.
     cv2.polylines(drawn, [eighths], False, 255, thickness, cv2.LINE_8, shift=3)
     return cv2.resize(drawn.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA) / 255.0
 

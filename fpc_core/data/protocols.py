@@ -1,29 +1,31 @@
-"""Evaluation protocols: which gallery images count for a query, and which scores mean something."""
+"""Evaluation protocols, which define the gallery images that count for a query, and the sources of camera labels."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
 
-AUTO = "auto"  # Setting by which protocol and cameras are chosen from the data.
+AUTO = "auto"  # Value of the settings `protocol` and `cameras` that chooses them from the data.
 
 
 class Protocol(StrEnum):
-    """Which gallery images a query ignores; its own file is always among them."""
+    """Rule for the gallery images that are ignored for a query. Its own file is always ignored."""
 
-    CAMERAS = "cameras"  # Images of the query's person from the query's camera, as in Market-1501.
-    NO_CAMERAS = "no-cameras"  # None.
-    LEAVE_ONE_OUT = "leave-one-out"  # None; every image is a query, and all other images are the gallery.
+    CAMERAS = "cameras"  # Images of the query's person from the query's camera are ignored, as in Market-1501.
+    NO_CAMERAS = "no-cameras"  # No other images are ignored.
+    LEAVE_ONE_OUT = "leave-one-out"  # Every image is a query, and all other images are its gallery.
 
 
 class Cameras(StrEnum):
-    """Where the cameras of a dataset come from."""
+    """Source of the camera labels of a dataset."""
 
-    NAMES = "names"  # From the file names; counted from 0 if many images are of camera 0, otherwise from 1.
-    FROM_0 = "from-0"  # From the file names, counted from 0.
-    FROM_1 = "from-1"  # From the file names, counted from 1.
+    NAMES = "names"  # File names, in which cameras count from 0 if many images are of camera 0, otherwise from 1.
+    FROM_0 = "from-0"  # File names, in which cameras count from 0.
+    FROM_1 = "from-1"  # File names, in which cameras count from 1.
     RELEASED = "released"  # Queries are of camera 1 and gallery images of camera 2, as in the released code.
-    NONE = "none"  # Unknown: the model uses the mean camera embedding, and no image is ignored for its camera.
+    NONE = (
+        "none"  # Cameras are unknown; the model uses the mean camera embedding, and no image is ignored for its camera.
+    )
 
 
 PROTOCOL_TEXT: Mapping[Protocol, str] = {

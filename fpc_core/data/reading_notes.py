@@ -1,4 +1,4 @@
-"""Sentences on how a dataset was read: cameras, files that were left out, and what makes scores meaningless."""
+"""Sentences on how a dataset was read: its cameras, files left out, and reasons why scores are meaningless."""
 
 from __future__ import annotations
 
@@ -41,16 +41,18 @@ def notes_on(dataset: Dataset, spec: LayoutSpec, remarks: Sequence[str] = ()) ->
         notes.append(
             Note(
                 "There is no split: every image is a query and is compared with all other images, never with itself. "
-                "Scores that can be compared need the folders query and gallery."
+                "To get comparable scores, add the folders query and gallery."
             )
         )
     if len({record.identity for record in dataset.gallery}) == 1:
-        notes.append(Note("All gallery images show one person, so every hit is right and scores mean nothing.", True))
+        notes.append(
+            Note("All gallery images show one person, so every hit is right and scores are meaningless.", True)
+        )
     if not dataset.excludes_own_camera and (copies := _copies(dataset)):
         notes.append(
             Note(
-                f"{copies:,} of {len(dataset.query):,} queries are also in the gallery (same name and content) and "
-                "find themselves, so scores mean little. Delete these images from the gallery.",
+                f"{copies:,} of {len(dataset.query):,} queries have a copy in the gallery (same name and content) as "
+                "their nearest hit, so scores mean little. Delete these images from the gallery.",
                 True,
             )
         )
@@ -60,7 +62,7 @@ def notes_on(dataset: Dataset, spec: LayoutSpec, remarks: Sequence[str] = ()) ->
 
 
 def _copies(dataset: Dataset) -> int:
-    """Return how many queries have a copy of the same name and content in the gallery, other than the query."""
+    """Return how many queries have a copy in the gallery: another file with the same name, identity and content."""
     gallery: dict[tuple[str, int], list[Path]] = defaultdict(list)
     for record in dataset.gallery:
         gallery[record.path.name, record.identity].append(record.path)
@@ -80,7 +82,7 @@ def _same_content(dataset: Dataset, one: Path, other: Path) -> bool:
         if len(sizes) > 1 or not 0 < max(sizes) <= MAX_BYTES:
             return False
         contents = [read_bytes(path, MAX_BYTES, allowed=dataset.allowed) for path in paths]
-    except (OSError, ValueError):  # Encoding or the image check reports files that cannot be read.
+    except (OSError, ValueError):  # Files that cannot be read are reported later, when they are checked or encoded.
         return False
     return contents[0] == contents[1]
 
@@ -90,11 +92,11 @@ def no_match_reason(dataset: Dataset) -> str:
     identities = {record.identity for record in dataset.gallery}
     if dataset.excludes_own_camera and any(record.identity in identities for record in dataset.query):
         return (
-            "gallery images from the query's own camera do not count, and nobody was seen by two cameras; use the "
-            "protocol no-cameras (--protocol, or Protocol on the Data page) to count them"
+            "gallery images from the query's own camera do not count, and no person was seen by two cameras; to count "
+            "them, use the protocol no-cameras (--protocol, or Protocol on the Data page)"
         )
     if dataset.queries_are_gallery:
-        return "nobody is on two images; put all images of a person into one folder"
+        return "no person is in two images; put all images of a person into one folder"
     return "queries and gallery have no identity in common; check the names of their files or folders"
 
 
@@ -123,14 +125,14 @@ def _camera_notes(dataset: Dataset, spec: LayoutSpec) -> list[str]:
         ]
     if spec.released_cameras:
         return [
-            "The names hold no cameras, so the mean camera embedding is used. The released code gives queries "
-            "camera 1 and the gallery camera 2; use --variant released or --cameras released to follow them."
+            "The names have no cameras, so the mean camera embedding is used. The released code gives queries "
+            "camera 1 and the gallery camera 2; use --variant released or --cameras released to do the same."
         ]
     return []
 
 
 def _left_out_notes(dataset: Dataset) -> list[Note]:
-    """Return one note for each reason for which files were left out; above MANY of all files it is a warning."""
+    """Return one note per reason for leaving files out; it is a warning if the share of the files exceeds MANY."""
     by_reason: dict[str, list[Path]] = defaultdict(list)
     for each in dataset.left_out:
         by_reason[each.reason].append(each.path)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 NO_CAMERA = -1
-NO_IDENTITY = -1  # Of an image that shows nobody known. Datasets mark junk so, which is in no split.
+NO_IDENTITY = -1  # Identity of a person who is not known. Datasets use the same number for junk, which is in no split.
 
 
 @dataclass(frozen=True)
@@ -19,8 +19,8 @@ class ImageRecord:
             unknown.
         camera: 0-based camera, -1 if unknown.
         split: Split of the dataset: train, query or gallery.
-        person: Name of the person where a folder gives one, such as "anna"; otherwise empty. Without an identity, it
-            is the name of the image.
+        person: Name of the person if a folder gives one, such as "anna", otherwise empty; the name of the image if the
+            identity is unknown.
     """
 
     path: Path
@@ -30,8 +30,8 @@ class ImageRecord:
     person: str = field(default="", compare=False)
 
     @property
-    def who(self) -> str:
-        """The person's name, or the number of the identity, such as "id 7"; the image's own name if nobody is known."""
+    def person_label(self) -> str:
+        """Name of the person, or the number of the identity, such as "id 7"; the image's name if neither is known."""
         return self.person or f"id {self.identity}"
 
 

@@ -1,6 +1,6 @@
-"""Compare another device or precision with the CPU in float32, and limit how far it may differ.
+"""Compare a device and precision with the CPU in float32, and limit how far its results may differ.
 
-Both search the same images in the same gallery memory, and every number that the app's pages show is compared.
+Both search the same gallery memory for the same images, and every kind of number that the app shows is compared.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from fpc_core.workspace import Workspace
 
 @dataclass(frozen=True)
 class Parity:
-    """Largest differences between two retrievers over some queries, or bounds on them.
+    """Largest differences between a retriever and a reference over some queries, or bounds on these differences.
 
     Attributes:
         tokens: Difference of the tokens that both keep, relative to the standard deviation of the reference's tokens.
@@ -30,7 +30,7 @@ class Parity:
         d_emd: Difference in D_EMD of the candidates that both shortlist.
         plan: L1 difference of the plans to the same candidate, at most 2; 0 if the two keep different patches.
         feature: 1 - cosine of the consolidated features; 0 if the two consolidate different neighbours.
-        hits: Share of the reference's ten nearest images by D that the other retriever does not have among its ten.
+        hits: Share of the reference's ten nearest images by D that are not among the other retriever's ten nearest.
     """
 
     tokens: float
@@ -53,8 +53,8 @@ class Parity:
         return ", ".join(f"{each.name} {getattr(self, each.name):.1g}" for each in fields(self))
 
 
-# The bounds hold for trained weights. Even float32 may break a near tie differently, and the solver's result may differ
-# by its tolerance.
+# The bounds hold for trained weights. They are not 0 for float32, because another device may break a near tie
+# differently, and the solver's result may differ by its tolerance.
 BOUNDS: Mapping[Precision, Parity] = {
     Precision.FLOAT32: Parity(tokens=1e-3, dropped=0.02, d_cos=1e-5, d_emd=2e-3, plan=4e-3, feature=1e-6, hits=0.1),
     Precision.FLOAT16: Parity(tokens=0.02, dropped=0.03, d_cos=2e-3, d_emd=4e-3, plan=1e-2, feature=1e-5, hits=0.2),
@@ -135,7 +135,7 @@ def _differences(a: QueryTrace, b: QueryTrace, retrievers: tuple[Retriever, Retr
 
 
 def _on_grid(encoding: Encoding) -> tuple[np.ndarray, np.ndarray]:
-    """Return `[cls]` and patch tokens by grid position, (1 + N, C), and which of them were kept, (1 + N,) bool."""
+    """Return `[cls]` and patch tokens by grid position, (1 + N, C), and whether each was kept, (1 + N,) bool."""
     tokens = torch.cat((encoding.cls, encoding.patches[0])).float().cpu().numpy()
     rows = np.concatenate([[0], 1 + encoding.positions[0].cpu().numpy()])
     whole = np.zeros((1 + encoding.grid[0] * encoding.grid[1], tokens.shape[1]), np.float32)

@@ -1,9 +1,9 @@
 """Attribute a target to the input tokens of a transformer block whose only used output is `[cls]`.
 
 These blocks are the decoder and the last block of the encoder. A pruned query and the grids of K neighbours do not form
-one image, so the grad-cam library gets the tokens as an image that is one pixel high; none of its methods used here
-mixes neighbouring pixels. The library clips maps at 0 and scales them to [0, 1]. This module skips that step, so that
-values keep their sign and unit and can be summed. `PatchMap.scaled` clips and scales all grids together.
+one image, so the tokens are passed to the grad-cam library as an image that is one pixel high; none of its methods used
+here mixes neighbouring pixels. The library clips maps at 0 and scales them to [0, 1]. This module skips that step, so
+that values keep their sign and unit and can be summed. `PatchMap.scaled` clips and scales all grids together.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from fpc_core.config import MapMethod
 from fpc_core.explain.heatmap_targets import Target
 from fpc_core.model.decoder import cls_row, cls_rows_without
 
-_LIBRARY = {  # Names of classes in pytorch_grad_cam, which can only be imported once torchvision's operators exist.
+_LIBRARY = {  # Class names in pytorch_grad_cam, whose import must follow `runtime.torchvision_ops`.
     MapMethod.GRAD_CAM: "GradCAM",
     MapMethod.GRAD_CAM_PLUS_PLUS: "GradCAMPlusPlus",
     MapMethod.HIRES_CAM: "HiResCAM",
@@ -65,6 +65,10 @@ def value_parts(block: Any, tokens: Tensor) -> Tensor:
 
     Row n is sum_h a_hn (W_v^h LN(x_n) + b_v^h) W_o^h with the attention a of head h. The rows and b_o sum to the
     attention output.
+
+    Args:
+        block: A timm Block in eval mode.
+        tokens: (T, C) input tokens of the block, `[cls]` first.
     """
     attn = block.attn
     attention = cls_row(block, tokens.unsqueeze(0))[1][0]  # Shape (heads, T).
@@ -74,9 +78,10 @@ def value_parts(block: Any, tokens: Tensor) -> Tensor:
 
 
 def _left_out(block: Any, head: nn.Module, tokens: Tensor, target: Target) -> Tensor:
-    """Return target(all tokens) - target(all tokens except n) for n = 1 .. T - 1.
+    """Return target(all tokens) - target(all tokens except n) for n = 1 .. T - 1, in float64.
 
-    It is computed in float64, because one patch among thousands changes the target only a little.
+    float32 is not precise enough, because one patch among thousands changes the target only slightly. The arguments are
+    those of `relevance`.
     """
     block, head, tokens = deepcopy(block).double(), deepcopy(head).double(), tokens.double()
     whole, rest = cls_row(block, tokens.unsqueeze(0))[0], cls_rows_without(block, tokens)

@@ -1,6 +1,6 @@
-"""Strips of image cards made from search results: which images were found, and whether they are correct.
+"""Strips of image cards that show search results and whether they are correct.
 
-This module decides order, marks and captions; the app and the report only render them.
+This module determines order, marks and captions; the app and the report only render them.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ class Card:
 
     Attributes:
         id: Id that the app receives when the card is clicked.
-        image: Key of the image in the mapping of images that accompanies the card.
+        image: Key of the image in the mapping of images that is sent with the card.
         title: First line of the caption.
         lines: Further lines of the caption.
-        tone: Whether the image is a match.
+        tone: Whether the image is a match, which determines the card's colour and mark.
         tag: Short text of a badge, or empty.
         alt: Text for screen readers.
         selected: Whether the card is highlighted.
@@ -50,7 +50,7 @@ class Card:
 
     @property
     def mark(self) -> str:
-        """Symbol shown in addition to the colour, so that colour alone conveys nothing."""
+        """Symbol shown in addition to the colour, so that colour is never the only cue."""
         return MARKS[self.tone]
 
 
@@ -80,19 +80,25 @@ def camera_name(camera: int) -> str:
 
 
 def identity_label(record: ImageRecord) -> str:
-    """Describe the identity and camera of a record in words, or name the image if nobody is known."""
+    """Describe the person and camera of a record in words, or return the image's name if the person is unknown."""
     if record.identity == NO_IDENTITY:
         return record.person
     return f"person {record.person or record.identity}, camera {camera_name(record.camera)}"
 
 
 def person_line(record: ImageRecord) -> str:
-    """Return the line of a card that names the person and the camera, or only the image if nobody is known."""
-    return record.who if record.identity == NO_IDENTITY else f"{record.who} · cam {camera_name(record.camera)}"
+    """Return a card's line on the person and the camera, or the image's name if the person is unknown."""
+    name = record.person_label
+    return name if record.identity == NO_IDENTITY else f"{name} · cam {camera_name(record.camera)}"
 
 
 def distances_of(match: Match, alpha: float) -> Mapping[int, tuple[float, float, float]]:
-    """Return D, D_cos and D_EMD (Eq. 10) for every shortlisted row of the gallery memory."""
+    """Return D, D_cos and D_EMD (Eq. 10) of every shortlisted image, by row of the gallery memory.
+
+    Args:
+        match: Shortlist and transport of the query.
+        alpha: Weight of D_EMD in D.
+    """
     d_cos, d_emd = match.shortlist.d_cos, match.transport.distance
     combined = combined_distance(d_cos, d_emd, alpha)
     return {
@@ -216,7 +222,7 @@ def comparison_candidates(
 
     Args:
         rows: Rows of the shortlist, ranked by D.
-        tones: Whether each row is a match.
+        tones: Label of each row.
         chosen: Row of the chosen hit.
         show: Number of hits to return; the first true match is added if it is not among them.
         show_junk: Whether to include junk images.

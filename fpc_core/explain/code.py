@@ -37,30 +37,35 @@ def python_lines(query: str, settings: QuerySettings, places: Places) -> str:
 
 
 def shell_line(query: str, settings: QuerySettings, places: Places) -> str:
-    """Return the command that prints the rankings of a query; arguments as in `python_lines`.
+    """Return the command that prints the rankings of a query.
 
-    The command has no options for epsilon and the dropping blocks, which have their default values there.
+    The command has no options for epsilon and the dropping blocks, so it uses their default values.
+
+    Args:
+        query: Path of an image file, or of a query in the dataset.
+        settings: Settings of the search.
+        places: Paths of the workspace. Those of the environment are left out.
 
     Raises:
         ValueError: The settings drop given patches, which the command cannot take.
     """
     if settings.prune.strategy is DropStrategy.GIVEN:
         raise ValueError("the command line cannot take given patches; use Python")
-    default, started = QuerySettings(), Places.from_environment()
+    default, default_places = QuerySettings(), Places.from_environment()
     options = {
         "keep-rate": (settings.prune.keep_rate, default.prune.keep_rate),
         "drop": (settings.prune.strategy.value, default.prune.strategy.value),
         "alpha": (settings.alpha, default.alpha),
-        "neighbors": (settings.neighbors, None),  # Its default is that of the dataset.
+        "neighbors": (settings.neighbors, None),  # Its default depends on the dataset.
         "solver": (settings.transport.solver.value, default.transport.solver.value),
         "variant": (settings.variant.value, default.variant.value),
-        "data": (places.data, started.data),
-        "weights": (places.weights, started.weights),
-        "memory": (places.memory, started.memory),
-        "protocol": (places.protocol, started.protocol),
-        "cameras": (places.cameras, started.cameras),
+        "data": (places.data, default_places.data),
+        "weights": (places.weights, default_places.weights),
+        "memory": (places.memory, default_places.memory),
+        "protocol": (places.protocol, default_places.protocol),
+        "cameras": (places.cameras, default_places.cameras),
     }
-    words = [f"--{name} {_word(value)}" for name, (value, usual) in options.items() if value != usual]
+    words = [f"--{name} {_word(value)}" for name, (value, omitted) in options.items() if value != omitted]
     return " ".join(("python -m fpc_core query", shlex.quote(query), *words)) + build_options(places)
 
 

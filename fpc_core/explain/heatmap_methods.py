@@ -21,15 +21,20 @@ DESCRIPTIONS: Mapping[MapMethod, str] = {
     MapMethod.GRAD_CAM_PLUS_PLUS: "Like Grad-CAM, but weights each channel by its positive gradients only.",
     MapMethod.HIRES_CAM: "Gradient × activation for each patch; exact if the layers above are linear.",
     MapMethod.LAYER_CAM: "Like HiResCAM, but counts only channels that raise the target.",
-    MapMethod.EIGEN_CAM: "Where the tokens differ most after the first norm, whatever the target and later weights.",
-    MapMethod.ATTENTION: "Attention from [cls] to each patch, averaged over heads: where it looks, not its effect.",
+    MapMethod.EIGEN_CAM: "Where the tokens differ most after the first norm, independent of target and later weights.",
+    MapMethod.ATTENTION: "Attention from [cls] to each patch, averaged over heads; not the patch's effect.",
     MapMethod.VALUE_NORM: "Size of each patch's contribution (attention × value norm), regardless of its direction.",
     MapMethod.LEFT_OUT: "Drop in the target score when a patch is removed (computed exactly).",
 }
 
 
 def map_target(how: MapSettings, identities: int) -> str:
-    """Describe the target of a decoder map in words; `identities` is the number of training identities."""
+    """Describe the target of a decoder map in words.
+
+    Args:
+        how: Settings of the heat map.
+        identities: Number of training identities.
+    """
     if how.target is MapTarget.SIMILARITY:
         return "the cosine to the top-ranked image"
     if how.index is None:
@@ -38,7 +43,12 @@ def map_target(how: MapSettings, identities: int) -> str:
 
 
 def colorbar_label(how: MapSettings, target: str) -> str:
-    """Return the label of a map's colour bar; `target` describes the target, such as "the image ranked first"."""
+    """Return the label of a map's colour bar.
+
+    Args:
+        how: Settings of the heat map.
+        target: Description of the target, such as "the image ranked first".
+    """
     name = NAMES[how.method] if how.method in TARGETED else f"{NAMES[how.method]} of [cls]"
     if how.method is MapMethod.LEFT_OUT:
         name = "drop without the patch"
@@ -50,6 +60,6 @@ TARGETED = frozenset({*MapMethod} - {MapMethod.EIGEN_CAM, MapMethod.ATTENTION, M
 """Methods whose maps depend on the target."""
 
 DECODER_METHODS = tuple(method for method in MapMethod if method is not MapMethod.EIGEN_CAM)
-"""Methods that can explain the decoder. Of its weights, EigenCAM sees only those of the block's first norm, which can
-even flip the map. A decoder with random weights after that norm would give the same map, which fails the sanity check
-of Adebayo et al. (2018)."""
+"""Methods that can explain the decoder. EigenCAM cannot, because its map depends only on the weights of the block's
+first norm: a decoder with random weights after that norm gives the same map, which fails the sanity check of Adebayo et
+al. (2018)."""

@@ -62,8 +62,8 @@ def decoder_map(retriever: Retriever, trace: QueryTrace, how: MapSettings) -> Pa
     """
     if how.method not in DECODER_METHODS:
         raise ValueError(
-            f"{how.method} does not depend on the decoder's attention, MLP and target and cannot explain it; choose "
-            "another method"
+            f"{how.method} cannot explain the decoder, because it does not depend on its attention, MLP and target; "
+            f"use one of {', '.join(DECODER_METHODS)}"
         )
     return _decoder_map(retriever, trace, how)
 
@@ -108,9 +108,12 @@ def encoder_map(retriever: Retriever, state: EncoderState, prune: PruneSettings,
         ValueError: The image does not exist, the target is not SIMILARITY, or the last block drops patches.
     """
     if how.target is not MapTarget.SIMILARITY or how.index is None:
-        raise ValueError("a map of the encoder needs the target similarity and the row of a gallery image as index")
+        raise ValueError(
+            "a map of the encoder needs the target similarity and the row of a gallery image as index, got "
+            f"{how.target} and {how.index}"
+        )
     if len(state.tokens) != 1:
-        raise ValueError(f"pass one query at a time, not {len(state.tokens)}; slice the state first")
+        raise ValueError(f"state must be of one query, got {len(state.tokens)} queries; slice it first")
     target = similarity_to(retriever.memory.cls[known_row(retriever, how.index)])
     return _encoder_map(retriever, state, prune, how, target)
 
@@ -130,6 +133,15 @@ def _encoder_map(
 def _values(
     block: nn.Module, head: nn.Module, tokens: Tensor, target: Target, how: MapSettings, extra: int = 0
 ) -> np.ndarray:
-    """Return one value per patch; the `extra` tokens after `[cls]` have no position in the image."""
+    """Return one value per patch token.
+
+    Args:
+        block: A timm Block in eval mode.
+        head: Module that maps (B, C) `[cls]` rows to features.
+        tokens: (T, C) input tokens of the block, `[cls]` first.
+        target: Function to explain.
+        how: Method of the map, and whether values are relative to their mean.
+        extra: Number of tokens after `[cls]` that are not patches.
+    """
     values = relevance(block, head, tokens, target, how.method)[extra:]
     return values - values.mean() if how.relative else values

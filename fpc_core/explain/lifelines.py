@@ -1,4 +1,4 @@
-"""History of single patches: what happened to each at the dropping blocks, and at which keep rates it survives."""
+"""History of single patches: which dropping block drops a patch, and at which keep rates it survives."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class PatchLife:
         rank: 0-based rank by attention among the `entered` patches.
         entered: Number of patches that entered the block.
         kept: Whether the block kept the patch.
-        needed_keep_rate: The paper's strategy keeps the patch at higher keep rates if the same patches enter the block.
-            At another keep rate, other patches may enter; `falls` computes the actual result.
+        needed_keep_rate: Keep rate above which the paper's strategy keeps the patch, provided that the same patches
+            enter the block. At another keep rate, other patches may enter; `falls` computes the actual result.
     """
 
     block: int
@@ -97,7 +97,7 @@ def fell_in(encoding: Encoding) -> np.ndarray:
 def falls(encode: Callable[[PruneSettings], Encoding], prune: PruneSettings, keep_rates: Sequence[float]) -> np.ndarray:
     """Run the encoder at every keep rate, and return `fell_in` of each encoding, (R, N) int64.
 
-    Every keep rate needs its own run, because it changes which patches the later blocks see and so their attention.
+    Every keep rate needs its own run, because it changes which patches enter the later blocks and so their attention.
 
     Args:
         encode: Function that encodes one image with given settings.
@@ -113,7 +113,8 @@ class LivingRange:
 
     Attributes:
         dropped_at: Highest keep rate at which the patch is dropped; None if it always survives.
-        lives_from: Next higher keep rate, from which on the patch survives; None if it is dropped at the highest rate.
+        lives_from: Next higher keep rate; the patch survives at this and all higher rates. None if it is dropped at the
+            highest rate.
         exceptions: Keep rates below `dropped_at` at which the patch survives, because fewer patches change attention.
     """
 
@@ -134,7 +135,7 @@ def living_range(keep_rates: Sequence[float], fell: np.ndarray) -> LivingRange:
     """
     if list(keep_rates) != sorted(keep_rates) or len(keep_rates) != len(fell) or not len(fell):
         raise ValueError(
-            f"keep_rates must be ascending and have one entry per element of fell ({len(fell)}), not {list(keep_rates)}"
+            f"keep_rates must be ascending and have one entry per element of fell ({len(fell)}), got {list(keep_rates)}"
         )
     lives = np.asarray(fell) == SURVIVED
     if lives.all():

@@ -76,10 +76,18 @@ def margin(match: Match, plans: tuple[TransportPlan, TransportPlan], alpha: floa
 
 
 def _per_patch(plan: TransportPlan, d_emd: float, grid: tuple[int, int]) -> np.ndarray:
-    """Return the contribution of each query patch to D_EMD, (rows, columns) float64, NaN where it was dropped.
+    """Return the contribution of each query patch to D_EMD.
 
     The plan is float32, so its contributions sum to D_EMD only up to rounding; they are scaled to match exactly. The
     D_EMD of a plan that moves nothing, as for the released solver if no patch agrees, is shared equally.
+
+    Args:
+        plan: Transport plan.
+        d_emd: D_EMD of the candidate.
+        grid: Rows and columns of patches.
+
+    Returns:
+        (rows, columns) float64 contributions, NaN where the patch was dropped.
     """
     contributions = (plan.plan.astype(np.float64) * plan.cost).sum(axis=1)
     flat = np.full(grid[0] * grid[1], np.nan)

@@ -1,4 +1,4 @@
-"""Compare what different choices of dropped patches lead to: the model's, a visitor's and the ground truth's."""
+"""Compare the search results for dropped patches chosen by the model, by the visitor and by the ground truth."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MIN_OCCLUDER = 0.5  # The ground truth drops a patch if occluders cover a larger
 
 @dataclass(frozen=True)
 class MaskOutcome:
-    """What a mask drops and where it leads.
+    """The patches that a mask drops, and the result of the search with it.
 
     Attributes:
         name: Name of the mask in sentences.
@@ -38,7 +38,7 @@ class MaskOutcome:
 
 
 def mask_outcome(name: str, trace: QueryTrace, rule: MatchRule, hit: int | None) -> MaskOutcome:
-    """Return what a search with a mask has found.
+    """Summarise a search with a mask.
 
     Args:
         name: Name of the mask in sentences.
@@ -61,8 +61,8 @@ def mask_outcomes(
     """Search with the model's mask, then with the given one and with that of the ground truth if they exist.
 
     Args:
-        search: Function that searches for the query with given settings of dropping patches.
-        prune: Settings of dropping patches, with the given mask if there is one.
+        search: Function that searches for the query with the prune settings that it is called with.
+        prune: Prune settings of the view, with the given mask if there is one.
         occluder: (rows, columns) share of every patch that shows an occluder; None without ground truth.
         rule: Rule that decides which gallery rows are true matches.
         hit: Gallery row of the selected hit, or None.
@@ -76,10 +76,10 @@ def mask_outcomes(
 
 
 def truth_settings(prune: PruneSettings, occluder: np.ndarray) -> PruneSettings | None:
-    """Return settings that drop in the first dropping block what an occluder hides, by a ground-truth mask.
+    """Return settings that drop all occluded patches in the first dropping block, according to a ground-truth mask.
 
     Args:
-        prune: Settings whose choice is replaced.
+        prune: Prune settings whose choice of patches is replaced.
         occluder: (rows, columns) share of every patch that shows an occluder, from `masks.patch_areas`.
 
     Returns:
@@ -92,13 +92,21 @@ def truth_settings(prune: PruneSettings, occluder: np.ndarray) -> PruneSettings 
 
 
 def overlap(one: Collection[int], other: Collection[int]) -> float:
-    """Return the intersection over union (IoU) of two sets of patches, 1 if both are empty."""
+    """Return the intersection over union (IoU) of two sets of patches.
+
+    Args:
+        one: Grid positions of the first set.
+        other: Grid positions of the second set.
+
+    Returns:
+        Share in [0, 1]; 1 if both sets are empty.
+    """
     union = set(one) | set(other)
     return len(set(one) & set(other)) / len(union) if union else 1.0
 
 
 def best_mask_sentence(outcomes: Sequence[MaskOutcome], is_match: bool | None) -> str:
-    """Describe in one sentence which mask does best, and by which number.
+    """Describe in one sentence which mask gives the best result, with the number that decides this.
 
     The rank of the first true match after consolidation decides, then its rank by D, then D of the selected hit.
 

@@ -1,6 +1,6 @@
 """Patch grids of an `Encoding`: survivors of each dropping block, and what the dropped patches show.
 
-All grids are (rows, columns) arrays. For an encoding of several images, they describe the first.
+All grids are (rows, columns) arrays. For an encoding of several images, they describe the first image.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def survivors(encoding: Encoding) -> tuple[np.ndarray, ...]:
 
 
 def dropped_patches(encoding: Encoding) -> tuple[tuple[int, ...], ...]:
-    """Return the grid positions that each dropping block drops, ascending, as `PruneSettings.given` takes them."""
+    """Return the grid positions that each dropping block drops, ascending, in the format of `PruneSettings.given`."""
     before = np.ones(encoding.grid, dtype=bool)
     dropped = []
     for mask in survivors(encoding):
@@ -46,7 +46,7 @@ def dropped_patches(encoding: Encoding) -> tuple[tuple[int, ...], ...]:
 
 @dataclass(frozen=True)
 class Shares:
-    """Mean area fractions of what a set of patches shows; they sum to 1, or are NaN for an empty set."""
+    """Shares of the area of a set of patches by what they show; they sum to 1, or are NaN for an empty set."""
 
     person: float
     occluder: float

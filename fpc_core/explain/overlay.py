@@ -15,7 +15,7 @@ from fpc_core.colours import SIGNED_COLOURS
 from fpc_core.config import ModelConfig
 
 VEIL = 0.82  # Opacity of the white over a dropped patch; 1 would hide the patch completely.
-_HATCH_PERIOD = 6  # Distance of the lines of a hatch along an axis in pixels.
+_HATCH_PERIOD = 6  # Distance between the lines of a hatch along an axis, in pixels.
 _LINE, _AMBER = np.array([35.0, 40.0, 50.0]), np.array([255.0, 176.0, 0.0])
 STRIPE, STRIPE_WIDTH = 10, 3  # Period and width of the stripes in pixels.
 HEAT = 0.62  # Opacity of a heat map over the image.
@@ -23,7 +23,14 @@ STRONGEST = 0.88  # Opacity of the largest value in a signed map.
 
 
 def grid_to_pixels(grid: np.ndarray, config: ModelConfig) -> np.ndarray:
-    """Return the value of the patch at each pixel of the model's input, (H, W), from a (rows, columns) grid.
+    """Return the value of the patch at each pixel of the model's input.
+
+    Args:
+        grid: (rows, columns) values of the patches.
+        config: Architecture of the model.
+
+    Returns:
+        (H, W) values.
 
     Raises:
         ValueError: The grid does not have the shape of the model's patch grid.
@@ -139,7 +146,12 @@ def signed_heat(image: np.ndarray, values: np.ndarray, config: ModelConfig, top:
 
 
 def mesh(image: np.ndarray, config: ModelConfig) -> np.ndarray:
-    """Draw white lines between the patches of an image."""
+    """Draw white lines between the patches of an image.
+
+    Args:
+        image: (H, W, 3) uint8 image.
+        config: Architecture of the model.
+    """
     index = grid_to_pixels(np.arange(config.patches).reshape(config.grid), config)
     edge = np.zeros(index.shape, bool)
     edge[1:] |= index[1:] != index[:-1]
@@ -148,7 +160,13 @@ def mesh(image: np.ndarray, config: ModelConfig) -> np.ndarray:
 
 
 def framed(image: np.ndarray, position: int, config: ModelConfig) -> np.ndarray:
-    """Draw an orange frame around the patch at a row-major grid position."""
+    """Draw an orange frame around one patch.
+
+    Args:
+        image: (H, W, 3) uint8 image.
+        position: Row-major grid position of the patch.
+        config: Architecture of the model.
+    """
     inside = grid_to_pixels(np.arange(config.patches).reshape(config.grid), config) == position
     rows, columns = (np.flatnonzero(inside.any(axis=axis)) for axis in (1, 0))
     core = np.zeros_like(inside)

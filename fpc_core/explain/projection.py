@@ -1,7 +1,7 @@
-"""Project features to two dimensions: their first two principal components, computed by scikit-learn.
+"""Project features to two dimensions by principal component analysis (PCA) with scikit-learn.
 
-Unlike UMAP, PCA projects new queries exactly and states the share of the variance that it shows. It takes 0.1 s for
-5,000 images on one core, whereas UMAP takes over a minute.
+Unlike UMAP, PCA projects new queries exactly and provides the share of the variance that the projection preserves. It
+takes 0.1 s for 5,000 images on one core, whereas UMAP takes over a minute.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class FlatMap:
     explained: tuple[float, float]
 
     def project(self, features: np.ndarray) -> np.ndarray:
-        """Project (n, C) features, L2-normalised like the fitted ones, to (n, 2)."""
+        """Project (n, C) features, L2-normalised like the fitted ones, to (n, 2) coordinates."""
         return (features - self.mean) @ self.axes.T
 
 

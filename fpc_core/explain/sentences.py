@@ -16,7 +16,12 @@ UNITS = 10_000  # Distances are shown with four decimals.
 
 
 def drop_sentence(encoding: Encoding, truth: Sequence[DropShares] = ()) -> str:
-    """Describe how many patches were dropped, and what they show if `truth` (from `masks.drop_shares`) is given."""
+    """Describe how many patches were dropped, how they were chosen and, with ground truth, what they show.
+
+    Args:
+        encoding: Encoding of the query.
+        truth: Result of `masks.drop_shares`; empty without ground truth.
+    """
     patches = encoding.grid[0] * encoding.grid[1]
     lost = patches - encoding.patches.shape[1]
     if not lost:
@@ -45,7 +50,12 @@ def drop_sentence(encoding: Encoding, truth: Sequence[DropShares] = ()) -> str:
 
 
 def decoder_sentence(consolidation: Consolidation, ranks: Mapping[int, int]) -> str:
-    """Describe what the decoder attended to; `ranks` has the 1-based rank by D of every ranked gallery row."""
+    """Describe how the decoder distributed its attention.
+
+    Args:
+        consolidation: Output of the decoder.
+        ranks: 1-based rank by D of every ranked gallery row.
+    """
     shares = consolidation.neighbor_shares
     largest = int(shares.argmax())
     row = int(consolidation.neighbors[largest])
@@ -125,6 +135,11 @@ def format_parts(d_cos: float, d_emd: float, alpha: float) -> tuple[int, int, in
     """Return (1 - alpha) D_cos, alpha D_EMD and D as integers in units of the last decimal.
 
     The first two sum to the third; the second absorbs rounding differences.
+
+    Args:
+        d_cos: D_cos of an image.
+        d_emd: D_EMD of the image.
+        alpha: Weight of D_EMD in D.
     """
     total, cosine = round(UNITS * ((1 - alpha) * d_cos + alpha * d_emd)), round(UNITS * (1 - alpha) * d_cos)
     return cosine, total - cosine, total
@@ -143,7 +158,7 @@ def margin_heads(alpha: float) -> list[str]:
 def margin_rows(
     margin: Margin, names: tuple[str, str], shares: tuple[float | None, float | None], alpha: float
 ) -> list[list[str]]:
-    """Return the parts of D as table rows: winner, loser and difference. In every row the parts add up to D.
+    """Return the parts of D as table rows for winner, loser and difference; in every row the parts add up to D.
 
     Args:
         margin: Difference of the two hits.
@@ -206,7 +221,12 @@ def comparison_sentence(margin: Margin, names: tuple[str, str], alpha: float) ->
 
 
 def _region_clause(thirds: np.ndarray, gain: bool) -> str:
-    """Return a clause that names the third of the image with more than half of the transport gain or loss."""
+    """Return a clause that names the third of the image with more than half of the transport gain or loss.
+
+    Args:
+        thirds: (3,) contributions of the upper, middle and lower third.
+        gain: Whether transport favours the winner.
+    """
     contributions = np.maximum(thirds if gain else -thirds, 0.0)
     name = "gain" if gain else "loss"
     if not contributions.any():

@@ -1,6 +1,6 @@
-"""Figures that explain a result: why a hit is nearer than another, which patches count, and what became of a patch.
+"""Figures that explain a result: why one hit is nearer than another, and which patches matter or are dropped.
 
-Like those in `query_figures.py`, each function computes everything and returns a function that draws.
+Each function computes all results and returns a function that draws the figure, as in `query_figures.py`.
 """
 
 from __future__ import annotations
@@ -41,6 +41,11 @@ _OFFERED = 10  # Number of hits among which the most instructive comparison is c
 
 def compute_margin(recipe: FigureRecipe, workspace: Workspace, queries: Sequence[FigureQuery]) -> DrawFn:
     """Compute the contribution of each query patch to the difference in D of two hits, and the parts of D.
+
+    Args:
+        recipe: Recipe of the figure.
+        workspace: Data and weights.
+        queries: The query, as a sequence of one.
 
     Raises:
         RecipeError: An image is not shortlisted, both are the same, or there is no other image.
@@ -84,16 +89,25 @@ def compute_margin(recipe: FigureRecipe, workspace: Workspace, queries: Sequence
 
 
 def _rival(recipe: FigureRecipe, query: FigureQuery, chosen: int) -> int:
-    """Return the row of the hit to compare with: that of the recipe, or the most instructive one."""
+    """Return the row of the hit to compare with: that of the recipe, or the most instructive one.
+
+    Args:
+        recipe: Recipe of the figure.
+        query: The query.
+        chosen: Row of the hit that is compared.
+
+    Raises:
+        RecipeError: The image is not shortlisted or is the chosen one, or there is no other image.
+    """
     if recipe.rival:
         row = shortlisted_row(recipe.rival, query)
         if row == chosen:
-            raise RecipeError(f"rival must be another image than the one it is compared with, {recipe.rival[:120]!r}")
+            raise RecipeError(f"rival must differ from the image that it is compared with, got {recipe.rival[:120]!r}")
         return row
     rows = query.trace.by_distance.indices.tolist()
     _, row_or_none = comparison_candidates(rows, [query.tone(row) for row in rows], chosen, _OFFERED, show_junk=False)
     if row_or_none is None:
-        raise RecipeError("there is no other image to compare the nearest one with")
+        raise RecipeError("the shortlist has no second image to compare with; enlarge it")
     return row_or_none
 
 
@@ -101,6 +115,11 @@ def compute_query_maps(recipe: FigureRecipe, workspace: Workspace, queries: Sequ
     """Compute heat maps over each query: of the encoder and, in the paper's variant, of the decoder.
 
     Each map has a scale of its own; that of the decoder includes the neighbours.
+
+    Args:
+        recipe: Recipe of the figure.
+        workspace: Data and weights.
+        queries: Queries of the recipe.
     """
     retriever, config = workspace.retriever, workspace.retriever.model.config
     how = map_settings(recipe, workspace)
@@ -132,6 +151,11 @@ def compute_query_maps(recipe: FigureRecipe, workspace: Workspace, queries: Sequ
 
 def compute_lifeline(recipe: FigureRecipe, workspace: Workspace, queries: Sequence[FigureQuery]) -> DrawFn:
     """Compute the attention to one patch in every block, and the block that drops it at each keep rate.
+
+    Args:
+        recipe: Recipe of the figure.
+        workspace: Data and weights.
+        queries: The query, as a sequence of one.
 
     Raises:
         RecipeError: The grid does not have the patch.

@@ -23,18 +23,18 @@ from fpc_core.figures.style import WORDS, new_figure
 
 _LINE = 1.45  # Height of a line of text as a multiple of the font size.
 _AMBER = "#ffb000"
-_PAGE = 5.0  # Widths in inches from which images and curves are side by side.
+_PAGE = 5.0  # Width in inches above which images and charts are side by side.
 _CROWDED = 10  # Number of keep rates above which their labels are vertical.
-_LEAST = 1e-6  # Attention below this value is drawn at this value, because the axis is logarithmic.
+_LEAST = 1e-6  # Lower attention is drawn at this value, because the axis is logarithmic.
 
 
 @dataclass(frozen=True, eq=False)
 class MarginPicture:
-    """What the figure of a margin shows.
+    """Data of the figure of a margin.
 
     Attributes:
         images: (H, W, 3) uint8 images of winner, query and loser.
-        tones: Whether winner and loser are matches.
+        tones: Labels of winner and loser.
         names: Names of winner and loser.
         patches: (rows, columns) contribution of each query patch, NaN where it was dropped; positive values favour the
             winner.
@@ -49,7 +49,13 @@ class MarginPicture:
 
 
 def draw_margin(picture: MarginPicture, config: ModelConfig, style: FigureStyle) -> Figure:
-    """Draw winner, query and loser with a signed map over the query, and the parts of D as a table."""
+    """Draw winner, query and loser with a signed map over the query, and the parts of D as a table.
+
+    Args:
+        picture: Data of the figure.
+        config: Architecture of the model.
+        style: Size and fonts.
+    """
     width, text = WIDTHS[style.width], style.font_size / 72 * _LINE
     image_width = min(width * 0.24, 1.5)
     image_height = image_width * config.image_size[0] / config.image_size[1]
@@ -108,7 +114,7 @@ class BlockAttention:
 
 @dataclass(frozen=True, eq=False)
 class PatchHistory:
-    """What the figure of a lifeline shows.
+    """Data of the figure of a patch's history.
 
     Attributes:
         patch: Row-major grid position of the patch.
@@ -178,7 +184,18 @@ def draw_lifeline(image: np.ndarray, history: PatchHistory, config: ModelConfig,
 def _at_block(
     image: np.ndarray, block: BlockAttention, config: ModelConfig, style: FigureStyle, top: float
 ) -> np.ndarray:
-    """Return the query with the attention in a block; patches dropped earlier are marked."""
+    """Return the query with the attention in a block as a heat map; patches dropped earlier are marked.
+
+    Args:
+        image: (H, W, 3) uint8 query image.
+        block: Attention in the block.
+        config: Architecture of the model.
+        style: How dropped patches are marked.
+        top: Attention with the last colour.
+
+    Returns:
+        (H, W, 3) uint8 image.
+    """
     enters = np.isfinite(block.attention)
     coloured = heat(image, np.nan_to_num(block.attention), config, top)
     shown = np.where(grid_to_pixels(enters, config)[..., None], coloured, image)
@@ -186,7 +203,14 @@ def _at_block(
 
 
 def _mark_patches(axes: Axes, history: PatchHistory, block: BlockAttention, config: ModelConfig) -> None:
-    """Draw a cross on every patch that the block drops, and a frame around the patch of the history."""
+    """Draw a cross on every patch that the block drops, and a frame around the patch of the history.
+
+    Args:
+        axes: Axes of the image, in pixels.
+        history: History of the patch.
+        block: Dropping block.
+        config: Architecture of the model.
+    """
     centres, half = patch_centres(config), config.stride / 2
     dropped = centres[history.fell == block.block]
     arms = np.array([[[-1, -1], [1, 1]], [[-1, 1], [1, -1]]]) * half * 0.45
@@ -203,7 +227,7 @@ def _percent(value: float, _position: int | None = None) -> str:
 
 
 def _draw_attention(axes: Axes, history: PatchHistory) -> None:
-    """Draw the attention to the patch in every block that it reaches, and the cut-offs of the dropping blocks."""
+    """Plot the attention to the patch in every block that it reaches, and the cut-offs of the dropping blocks."""
     reached = [block for block in history.blocks if np.isfinite(block.attention.flat[history.patch])]
     blocks = [block.block for block in reached]
     values = [max(float(block.attention.flat[history.patch]), _LEAST) for block in reached]
@@ -233,7 +257,7 @@ def _draw_attention(axes: Axes, history: PatchHistory) -> None:
 
 
 def _draw_keep_rates(axes: Axes, history: PatchHistory) -> None:
-    """Draw how far the patch gets at each keep rate: full bars if it is kept, hollow ones if a block drops it."""
+    """Plot the block that drops the patch at each keep rate as a hollow bar; filled bars mean that it is kept."""
     dropping = [block.block for block in history.blocks if block.cutoff is not None]
     kept = history.falls == SURVIVED
     steps = [len(dropping) + 1 if block == SURVIVED else dropping.index(block) + 1 for block in history.falls.tolist()]

@@ -1,4 +1,4 @@
-"""Figures made of lines: a transport plan between two images, and D against alpha."""
+"""Plots that consist of lines: a transport plan between two images, and D against alpha."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def draw_transport(
         config: Architecture of the model.
         style: Size and fonts.
         flows: Number of flows to draw.
-        tone: Whether the gallery image is a match.
+        tone: Label of the gallery image.
     """
     width = WIDTHS[style.width]
     text = style.font_size / 72 * 1.45
@@ -93,7 +93,15 @@ def draw_transport(
 
 
 def heaviest(plan: TransportPlan, flows: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows and columns of the heaviest non-zero flows of a plan, heaviest first."""
+    """Return the rows and columns of the heaviest non-zero flows of a plan, heaviest first.
+
+    Args:
+        plan: Transport plan.
+        flows: Maximum number of flows.
+
+    Returns:
+        (n,) rows (query patches) and (n,) columns (gallery patches) of the plan.
+    """
     flat = plan.plan.ravel()
     first = np.argsort(-flat, kind="stable")[:flows]
     rows, columns = np.unravel_index(first[flat[first] > 0], plan.plan.shape)
@@ -103,11 +111,11 @@ def heaviest(plan: TransportPlan, flows: int) -> tuple[np.ndarray, np.ndarray]:
 def draw_alpha_lines(
     match: Match, tones: Sequence[MatchLabel], alpha: float, style: FigureStyle, *, hits: int
 ) -> Figure:
-    """Draw D (Eq. 10) of the candidates that reach the first `hits` ranks at some alpha; rings mark exact swaps.
+    """Plot D (Eq. 10) against alpha for all candidates that reach the first ranks at some alpha; rings mark swaps.
 
     Args:
         match: Shortlist and transport.
-        tones: Whether each shortlisted candidate is a match, in shortlist order.
+        tones: Label of each candidate, in the order of the shortlist.
         alpha: Value of alpha to mark with a vertical line.
         style: Size and fonts.
         hits: Number of top ranks to show.

@@ -1,4 +1,4 @@
-"""Fonts that figures can use on this machine; only TrueType fonts, because only these can be embedded as Type 42."""
+"""List the fonts that figures can use on this machine: TrueType fonts, because others cannot be embedded as Type 42."""
 
 from __future__ import annotations
 

@@ -30,7 +30,13 @@ _LINE = 1.45  # Height of a line of text as a multiple of the font size.
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """A (H, W, 3) uint8 image with a line of text below it; `tone` selects the border of a hit."""
+    """An image of a grid.
+
+    Attributes:
+        image: (H, W, 3) uint8 image.
+        below: Line of text below the image; empty for none.
+        tone: Label of a hit, which selects its border and mark; None for other images.
+    """
 
     image: np.ndarray
     below: str = ""
@@ -119,7 +125,16 @@ def draw_sheet(
 
 
 def fitting(words: Iterable[str], room: float, style: FigureStyle) -> float:
-    """Return the style's font size in points, or a smaller one if a word would be wider than `room` inches."""
+    """Return the largest font size, at most that of the style, at which all texts fit into a width.
+
+    Args:
+        words: Texts to fit, each on one line.
+        room: Width in inches.
+        style: Style with the font size.
+
+    Returns:
+        Font size in points.
+    """
     font = FontProperties(family=matplotlib.rcParams["font.family"])
     wide = [TextPath((0, 0), word, size=style.font_size, prop=font).get_extents().width for word in set(words) if word]
     return style.font_size * min(1.0, 72 * room / max(wide, default=1.0))
@@ -132,7 +147,16 @@ def letter_of(position: int) -> str:
 
 
 def image_axes(figure: Figure, image: np.ndarray, x: float, y: float, width: float, height: float) -> Axes:
-    """Draw an image at a position in inches, and return its axes in pixel coordinates."""
+    """Draw an image, and return its axes in pixel coordinates.
+
+    Args:
+        figure: Figure to draw in.
+        image: (H, W, 3) uint8 image.
+        x: Left edge in inches.
+        y: Lower edge in inches.
+        width: Width in inches.
+        height: Height in inches.
+    """
     total_width, total_height = figure.get_size_inches()
     axes = figure.add_axes((x / total_width, y / total_height, width / total_width, height / total_height))
     axes.imshow(image, aspect="auto")
@@ -173,7 +197,16 @@ def colour_bar(
 
 
 def draw_cell(figure: Figure, cell: Cell, x: float, y: float, width: float, height: float) -> Axes:
-    """Draw a cell without its text at a position in inches, and return its axes in pixel coordinates."""
+    """Draw a cell without its text, and return its axes in pixel coordinates.
+
+    Args:
+        figure: Figure to draw in.
+        cell: Cell to draw.
+        x: Left edge in inches.
+        y: Lower edge in inches.
+        width: Width in inches.
+        height: Height in inches.
+    """
     axes = image_axes(figure, cell.image, x, y, width, height)
     if cell.tone is None:  # A hairline separates whitened patches from the white background.
         axes.add_patch(
@@ -224,6 +257,15 @@ def _scale_bar(figure: Figure, scale: Scale, width: float, text: float) -> None:
 
 
 def write(figure: Figure, x: float, y: float, text: str, *, ha: str = "center", **options: object) -> None:
-    """Draw text at a position in inches."""
+    """Draw text that is vertically centred at a position.
+
+    Args:
+        figure: Figure to draw in.
+        x: Horizontal position in inches.
+        y: Vertical position in inches.
+        text: Text to draw.
+        ha: Horizontal alignment relative to `x`.
+        options: Further arguments of `Figure.text`.
+    """
     width, height = figure.get_size_inches()
     figure.text(x / width, y / height, text, ha=ha, va="center", **options)  # type: ignore[arg-type]

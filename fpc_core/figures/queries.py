@@ -1,4 +1,4 @@
-"""Load the queries that a recipe names, with their occluders and searches."""
+"""Load the queries that a recipe names, with their occluders, and search for them."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from fpc_core.workspace import Workspace
 
 @dataclass(frozen=True, eq=False)
 class FigureQuery:
-    """A query with its occluders; it is searched when results are first needed.
+    """A query with its occluders, whose search runs when its results are first needed.
 
     Attributes:
-        workspace: Data and weights to search with.
+        workspace: Data and weights of the search.
         settings: Settings of the search.
         path: Path of the query in the dataset, or the name of another image.
-        subject: Identity and camera of the person, as far as they are known.
+        subject: Identity and camera of the query, if they are known.
         image: (H, W, 3) uint8 at the model's input size, including the occluders.
         scene: Occluders in the image.
     """
@@ -50,7 +50,7 @@ class FigureQuery:
         return self.workspace.retriever_for(self.subject.path).search(self._pixels, self.settings, self._cameras)
 
     def encode(self, prune: PruneSettings) -> Encoding:
-        """Encode the query with `prune`, whose dropping blocks must be those of the settings."""
+        """Encode the query with other prune settings, whose dropping blocks must be those of the search."""
         return self.workspace.retriever.encode(self.state, prune)
 
     def trace_blocks(self) -> tuple[DropStage, ...]:
@@ -74,7 +74,12 @@ class FigureQuery:
         return match_label(record, self.subject, self.workspace.dataset.excludes_own_camera)
 
     def hits(self, ranking: Ranking, count: int) -> list[tuple[int, float]]:
-        """Return the row and distance of the `count` nearest images that are not junk."""
+        """Return the rows and distances of the nearest images that are not junk.
+
+        Args:
+            ranking: Ranking of the gallery or of the shortlist.
+            count: Maximum number of images.
+        """
         return list(islice((each for each in ranking.pairs() if self.tone(each[0]) is not MatchLabel.JUNK), count))
 
     @property
@@ -99,17 +104,34 @@ def aspect(workspace: Workspace) -> float:
 
 
 def gallery_image(workspace: Workspace, row: int) -> np.ndarray:
-    """Return a gallery image at the model's input size, (H, W, 3) uint8."""
+    """Return a gallery image at the model's input size.
+
+    Args:
+        workspace: Data and weights.
+        row: Row of the gallery memory.
+
+    Returns:
+        (H, W, 3) uint8 image.
+    """
     return workspace.image(workspace.retriever.memory.records[row])
 
 
 def gallery_path(workspace: Workspace, row: int) -> str:
-    """Return the path of a gallery image as recipes write it."""
+    """Return the path of a gallery image in the format of recipes.
+
+    Args:
+        workspace: Data and weights.
+        row: Row of the gallery memory.
+    """
     return workspace.retriever.memory.records[row].path.as_posix()
 
 
 def gallery_row(path: str, query: FigureQuery) -> int:
-    """Return the row of the gallery image with this path, or of the nearest by D if the path is empty.
+    """Return the row of a gallery image.
+
+    Args:
+        path: Path of the image in the format of recipes; empty for the image nearest by D.
+        query: The query.
 
     Raises:
         RecipeError: The image is not in the gallery.
@@ -121,7 +143,11 @@ def gallery_row(path: str, query: FigureQuery) -> int:
 
 
 def shortlisted_row(path: str, query: FigureQuery) -> int:
-    """Return the row of a gallery image as `gallery_row` does.
+    """Return the row of a gallery image that is in the shortlist.
+
+    Args:
+        path: Path of the image in the format of recipes; empty for the image nearest by D.
+        query: The query.
 
     Raises:
         RecipeError: The image is not in the gallery, or not shortlisted for the query.
@@ -135,7 +161,11 @@ def shortlisted_row(path: str, query: FigureQuery) -> int:
 
 
 def load_queries(recipe: FigureRecipe, workspace: Workspace) -> list[FigureQuery]:
-    """Load the queries of a recipe.
+    """Load the queries of a recipe, and paint their occluders.
+
+    Args:
+        recipe: Recipe of the figure.
+        workspace: Data and weights.
 
     Raises:
         RecipeError: The recipe names other weights, or an image is missing.
@@ -165,7 +195,11 @@ def load_queries(recipe: FigureRecipe, workspace: Workspace) -> list[FigureQuery
 
 
 def check_weights(recipe: FigureRecipe, workspace: Workspace) -> None:
-    """Check that a recipe was made with the weights of a workspace.
+    """Check that a recipe allows the weights of a workspace.
+
+    Args:
+        recipe: Recipe of the figure.
+        workspace: Data and weights.
 
     Raises:
         RecipeError: The recipe names other weights.
@@ -198,8 +232,12 @@ def find(records: Sequence[ImageRecord], path: str, split: str) -> ImageRecord:
 def map_settings(recipe: FigureRecipe, workspace: Workspace) -> MapSettings:
     """Return the settings of the decoder's heat maps.
 
+    Args:
+        recipe: Recipe of the figure.
+        workspace: Data and weights.
+
     Raises:
-        RecipeError: The data or the weights do not have the target.
+        RecipeError: The gallery lacks the image, or the weights lack the identity, that the maps explain.
     """
     if recipe.target is MapTarget.IDENTITY:
         if not workspace.weights.knows_identities:

@@ -1,7 +1,7 @@
-"""Figures of single queries; the image and the CSV data of a figure come from the same numbers.
+"""Figures of single queries. The image and the CSV data of a figure come from the same numbers.
 
-Each function computes everything and returns a function that draws, because only one thread at a time may draw with
-matplotlib's global settings.
+Each function computes all results and returns a function that draws the figure, because only one thread at a time may
+draw with matplotlib's global settings. All `_` functions have the arguments of `compute_figure`.
 """
 
 from __future__ import annotations
@@ -33,8 +33,12 @@ from fpc_core.figures.style import WORDS, DrawFn, FigureWithData, csv_text, heat
 from fpc_core.workspace import Workspace
 
 
-def computed_of_queries(recipe: FigureRecipe, workspace: Workspace) -> DrawFn:
-    """Compute the figure of a recipe that names queries.
+def load_and_compute(recipe: FigureRecipe, workspace: Workspace) -> DrawFn:
+    """Load the queries of a recipe, and compute its figure.
+
+    Args:
+        recipe: Recipe that names queries.
+        workspace: Data and weights.
 
     Returns:
         A function that draws the figure; call it within `style.style_context`.
@@ -42,11 +46,23 @@ def computed_of_queries(recipe: FigureRecipe, workspace: Workspace) -> DrawFn:
     Raises:
         RecipeError: The recipe does not match the data or the weights.
     """
-    return computed(recipe, workspace, load_queries(recipe, workspace))
+    return compute_figure(recipe, workspace, load_queries(recipe, workspace))
 
 
-def computed(recipe: FigureRecipe, workspace: Workspace, queries: Sequence[FigureQuery]) -> DrawFn:
-    """Compute the figure of a recipe as `computed_of_queries` does, on queries that are loaded already."""
+def compute_figure(recipe: FigureRecipe, workspace: Workspace, queries: Sequence[FigureQuery]) -> DrawFn:
+    """Compute the figure of a recipe for queries that are loaded already.
+
+    Args:
+        recipe: Recipe that names queries.
+        workspace: Data and weights.
+        queries: Queries of the recipe.
+
+    Returns:
+        A function that draws the figure; call it within `style.style_context`.
+
+    Raises:
+        RecipeError: The recipe does not match the data or the weights.
+    """
     return _COMPUTE[recipe.kind](recipe, workspace, queries)
 
 
@@ -81,7 +97,14 @@ def _keep_rates(recipe: FigureRecipe, workspace: Workspace, queries: Sequence[Fi
 def _veiled(
     recipe: FigureRecipe, workspace: Workspace, masks: Mapping[FigureQuery, Sequence[np.ndarray]], heads: Sequence[str]
 ) -> DrawFn:
-    """Compute a sheet of every query with its masks of kept patches, bool (rows, columns); the others are marked."""
+    """Compute a sheet of images in which dropped patches are marked, with one block per query.
+
+    Args:
+        recipe: Recipe of the figure.
+        workspace: Data and weights.
+        masks: (rows, columns) bool masks of the kept patches of each query, one per column of the sheet.
+        heads: Head of each column.
+    """
     config = workspace.retriever.model.config
     blocks, rows = [], []
     for query, label in zip(masks, labels_of(recipe), strict=True):

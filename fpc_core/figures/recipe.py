@@ -38,11 +38,11 @@ class FigureKind(StrEnum):
 
 
 OF_ALL_QUERIES = frozenset({FigureKind.SCORE_CURVES, FigureKind.TRADE_OFF, FigureKind.SWEEP_MAP})
-"""Kinds of figures that score all queries of the data, so their recipes name none."""
+"""Kinds of figures that score all queries of the dataset, so their recipes name no queries."""
 OF_ONE_QUERY = frozenset({FigureKind.TRANSPORT, FigureKind.ALPHA_LINES, FigureKind.MARGIN, FigureKind.PATCH_LIFELINE})
 OF_HEAT_MAPS = frozenset({FigureKind.DECODER_MAPS, FigureKind.QUERY_MAPS})
 OF_MODEL = OF_ALL_QUERIES | {FigureKind.DROP_STRATEGIES, FigureKind.KEEP_RATES}
-"""Kinds of figures that show what the model drops, so their settings give no patches."""
+"""Kinds of figures that vary which patches the model drops, so their settings must not give patches."""
 WIDTHS = {"cvpr-column": 3.25, "cvpr-page": 6.875, "ieee-column": 3.5, "ieee-page": 7.16}  # Widths in inches.
 LANGUAGES = ("en", "de", "fr")  # Languages that recipes of version 0.1.0 may name; labels are now always in English.
 
@@ -71,9 +71,9 @@ class FigureStyle:
 
     def __post_init__(self) -> None:
         if self.width not in WIDTHS:
-            raise RecipeError(f"style.width must be one of {', '.join(WIDTHS)}, not {self.width!r}")
+            raise RecipeError(f"style.width must be one of {', '.join(WIDTHS)}, got {self.width!r}")
         if self.language not in LANGUAGES:
-            raise RecipeError(f"style.language must be one of {', '.join(LANGUAGES)}, not {self.language!r}")
+            raise RecipeError(f"style.language must be one of {', '.join(LANGUAGES)}, got {self.language!r}")
         check_bounds(self, RecipeError)
 
 
@@ -87,7 +87,7 @@ class FigureRecipe:
         settings: Settings of the searches.
         gallery: For TRANSPORT and MARGIN, the path of the gallery image, or empty for the nearest by D. For
             DECODER_MAPS and QUERY_MAPS with the target SIMILARITY, the path of the gallery image, or empty for the
-            image that is ranked first in the end.
+            image that is ranked first after consolidation.
         hits: Number of ranks in RANKED_LIST and ALPHA_LINES.
         flows: Number of flows in TRANSPORT, heaviest first.
         keep_rates: Columns of KEEP_RATES, points of TRADE_OFF, rows of SWEEP_MAP, or bars of PATCH_LIFELINE.
@@ -131,23 +131,30 @@ class FigureRecipe:
         check_bounds(self, RecipeError)
         if self.kind in OF_ALL_QUERIES:
             if self.queries:
-                raise RecipeError(f"queries must be empty for {self.kind}, which scores all queries of the data")
+                raise RecipeError(
+                    f"queries must be empty for {self.kind}, which scores all queries of the dataset, got "
+                    f"{len(self.queries)} queries"
+                )
         elif not 1 <= len(self.queries) <= MAX_QUERIES:
-            raise RecipeError(f"queries must name 1 to {MAX_QUERIES} images, not {len(self.queries)}")
+            raise RecipeError(f"queries must name 1 to {MAX_QUERIES} images, got {len(self.queries)}")
         for name in ("scenes", "labels"):
-            if len(getattr(self, name)) not in (0, len(self.queries)):
-                raise RecipeError(f"{name} must be empty or have one entry per query ({len(self.queries)})")
+            count = len(getattr(self, name))
+            if count not in (0, len(self.queries)):
+                raise RecipeError(
+                    f"{name} must be empty or have one entry per query ({len(self.queries)}), got {count}"
+                )
         if any(len(label) > MAX_LETTERS or not label.isprintable() for label in self.labels):
             raise RecipeError(f"labels must be single lines of up to {MAX_LETTERS} characters")
         if self.settings.prune.strategy is DropStrategy.GIVEN and (self.kind in OF_MODEL or len(self.queries) != 1):
             raise RecipeError(
-                "settings.prune.strategy given names the patches of one query, so it allows a single query and no "
-                f"{', '.join(sorted(OF_MODEL))}"
+                "settings.prune.strategy given is for one query, but the recipe has "
+                f"{len(self.queries)} queries and the kind {self.kind}; use another strategy, or one query and another "
+                f"kind than {', '.join(sorted(OF_MODEL))}"
             )
         _check_axis("keep_rates", self.keep_rates, Range(0.0, 1.0, above=True))
         _check_axis("alphas", self.alphas, Range(0.0, 1.0))
         if self.method not in DECODER_METHODS:
-            raise RecipeError(f"method must be one of {', '.join(DECODER_METHODS)}, not {self.method.value!r}")
+            raise RecipeError(f"method must be one of {', '.join(DECODER_METHODS)}, got {self.method.value!r}")
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -183,4 +190,4 @@ def _check_axis(name: str, values: tuple[float, ...], allowed: Range) -> None:
     count = len(values)
     if not 1 <= count <= MAX_VALUES or not all(each in allowed for each in values) or len(set(values)) != count:
         listed = ", ".join(map(format_value, values[:MAX_VALUES]))
-        raise RecipeError(f"{name} must be 1 to {MAX_VALUES} different numbers in {allowed}, not {listed or 'none'}")
+        raise RecipeError(f"{name} must be 1 to {MAX_VALUES} different numbers in {allowed}, got {listed or 'none'}")

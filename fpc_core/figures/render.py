@@ -1,4 +1,4 @@
-"""Draw the figure of a recipe, and write the files that an author needs."""
+"""Draw the figure of a recipe, and write it as image, data and LaTeX files."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from fpc_core.config import DropStrategy
 from fpc_core.evaluation.paper_tables.export import latex as escaped
 from fpc_core.evaluation.paper_tables.table import ReportTable
 from fpc_core.figures.fonts import check_font
-from fpc_core.figures.query_figures import computed_of_queries
+from fpc_core.figures.query_figures import load_and_compute
 from fpc_core.figures.recipe import OF_ALL_QUERIES, FigureKind, FigureRecipe
-from fpc_core.figures.score_figures import draw_of_scores, scored
+from fpc_core.figures.score_figures import compute_scores, draw_of_scores
 from fpc_core.figures.style import PNG_DPI, DrawFn, FigureWithData, style_context
 from fpc_core.workspace import Workspace
 
 CAPTIONS = {
-    FigureKind.DROP_STRATEGIES: "What three strategies of dropping patches leave of a query",
-    FigureKind.DROP_PROCESS: "What is left of a query after each dropping block",
+    FigureKind.DROP_STRATEGIES: "Patches of a query that are left by three drop strategies",
+    FigureKind.DROP_PROCESS: "Patches of a query that are left after each dropping block",
     FigureKind.DECODER_MAPS: "Heat maps of the decoder over the neighbours of a query",
-    FigureKind.KEEP_RATES: r"What is left of a query at several keep rates $\gamma$",
+    FigureKind.KEEP_RATES: r"Patches of a query that are left at several keep rates $\gamma$",
     FigureKind.TRANSPORT: "Heaviest flows of the transport plan from a query to a gallery image",
     FigureKind.RANKED_LIST: "Nearest gallery images of a query, with distances: by cosine, by $D$, after consolidation",
     FigureKind.ALPHA_LINES: r"$D$ of the shortlisted gallery images against $\alpha$, with the swaps of ranks",
     FigureKind.SCORE_CURVES: r"Rank-1 and mAP against $\alpha$ and against $K$, with bootstrap intervals over people",
     FigureKind.TRADE_OFF: (
-        r"Rank-1 and mAP against the work of the encoder, by keep rate $\gamma$, with bootstrap intervals over people"
+        r"Rank-1 and mAP against the FLOPs of the encoder, by keep rate $\gamma$, with bootstrap intervals over people"
     ),
     FigureKind.SWEEP_MAP: r"Rank-1 and mAP by keep rate $\gamma$ and $\alpha$",
     FigureKind.MARGIN: (
@@ -56,7 +56,7 @@ def draw(recipe: FigureRecipe, workspace: Workspace, tables: Sequence[ReportTabl
     Args:
         recipe: Recipe of the figure.
         workspace: Data and weights.
-        tables: For a figure of all queries, the tables of `score_figures.scored`; they are computed if empty.
+        tables: For a figure of all queries, the tables of `score_figures.compute_scores`; they are computed if empty.
 
     Raises:
         RecipeError: The recipe does not match the data, the weights or the fonts of this machine.
@@ -68,7 +68,17 @@ def draw(recipe: FigureRecipe, workspace: Workspace, tables: Sequence[ReportTabl
 
 
 def render_png(recipe: FigureRecipe, workspace: Workspace, dpi: int, tables: Sequence[ReportTable] = ()) -> bytes:
-    """Return the figure as PNG bytes at `dpi`; the other arguments are those of `draw`."""
+    """Draw the figure of a recipe as PNG; errors are those of `draw`.
+
+    Args:
+        recipe: Recipe of the figure.
+        workspace: Data and weights.
+        dpi: Resolution in pixels per inch.
+        tables: For a figure of all queries, the tables of `score_figures.compute_scores`; they are computed if empty.
+
+    Returns:
+        Bytes of the PNG file.
+    """
     file = io.BytesIO()
     with _draw_in_style(recipe, workspace, tables) as figure:
         figure.figure.savefig(file, dpi=dpi)
@@ -78,7 +88,17 @@ def render_png(recipe: FigureRecipe, workspace: Workspace, dpi: int, tables: Seq
 def write_figure(
     recipe: FigureRecipe, workspace: Workspace, stem: Path, tables: Sequence[ReportTable] = ()
 ) -> list[Path]:
-    """Write the files of a figure (see `files`) next to each other, and return their paths."""
+    """Write the files of a figure (see `files`) into one folder; errors are those of `draw`.
+
+    Args:
+        recipe: Recipe of the figure.
+        workspace: Data and weights.
+        stem: Path of the files without suffix.
+        tables: For a figure of all queries, the tables of `score_figures.compute_scores`; they are computed if empty.
+
+    Returns:
+        Paths of the files.
+    """
     paths = []
     for name, content in files(recipe, workspace, stem.name, tables).items():
         paths.append(stem.with_name(name))
@@ -89,7 +109,14 @@ def write_figure(
 def bundle(
     recipe: FigureRecipe, workspace: Workspace, name: str = "figure", tables: Sequence[ReportTable] = ()
 ) -> bytes:
-    """Return the files of a figure (see `files`) as a zip archive; equal recipes give equal bytes on the CPU."""
+    """Return the files of a figure (see `files`) as a zip archive; equal recipes give equal bytes on the CPU.
+
+    Args:
+        recipe: Recipe of the figure.
+        workspace: Data and weights.
+        name: Common stem of the file names.
+        tables: For a figure of all queries, the tables of `score_figures.compute_scores`; they are computed if empty.
+    """
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for file, content in files(recipe, workspace, name, tables).items():
@@ -102,7 +129,11 @@ def files(
 ) -> dict[str, bytes]:
     """Return the files of a figure by name: PDF, SVG, PNG at 300 and 600 dpi, recipe, data as CSV, and LaTeX.
 
-    `name` is the common stem of the file names; the other arguments are those of `draw`.
+    Args:
+        recipe: Recipe of the figure.
+        workspace: Data and weights.
+        name: Common stem of the file names.
+        tables: For a figure of all queries, the tables of `score_figures.compute_scores`; they are computed if empty.
     """
     with _draw_in_style(recipe, workspace, tables) as figure:
         images = _save_all_formats(figure.figure, name)
@@ -114,19 +145,31 @@ def files(
 def _draw_in_style(
     recipe: FigureRecipe, workspace: Workspace, tables: Sequence[ReportTable]
 ) -> Iterator[FigureWithData]:
-    """Draw a figure as `draw` does, in a context with matplotlib's settings, so that it can be saved there."""
+    """Draw a figure within a context that has the figure's matplotlib settings, so that it can be saved with them.
+
+    Args:
+        recipe: Recipe of the figure.
+        workspace: Data and weights.
+        tables: For a figure of all queries, the tables of `score_figures.compute_scores`; they are computed if empty.
+    """
     check_font(recipe.style.font)
     draw_figure: DrawFn
     if recipe.kind in OF_ALL_QUERIES:
-        draw_figure = partial(draw_of_scores, recipe, tables or scored(recipe, workspace))
+        draw_figure = partial(draw_of_scores, recipe, tables or compute_scores(recipe, workspace))
     else:
-        draw_figure = computed_of_queries(recipe, workspace)
-    with style_context(recipe.style):  # The computation above may take minutes, in which other threads can draw.
+        draw_figure = load_and_compute(recipe, workspace)
+    with style_context(recipe.style):  # This starts after the computation, so that other threads can draw meanwhile.
         yield draw_figure()
 
 
 def latex(recipe: FigureRecipe, workspace: Workspace, name: str) -> str:
-    """Return a LaTeX figure environment whose caption names data, weights and settings."""
+    """Return a LaTeX figure environment whose caption names data, weights and settings.
+
+    Args:
+        recipe: Recipe of the figure.
+        workspace: Data and weights.
+        name: Stem of the PDF file, and label of the figure.
+    """
     star = "*" if recipe.style.width.endswith("page") else ""
     settings, dataset = recipe.settings, workspace.dataset
     rate = f"$\\gamma = {settings.prune.keep_rate:g}$, "
@@ -147,7 +190,15 @@ def latex(recipe: FigureRecipe, workspace: Workspace, name: str) -> str:
 
 
 def _save_all_formats(figure: Figure, name: str) -> dict[str, bytes]:
-    """Return name.pdf, name.svg, name-300dpi.png and name-600dpi.png as bytes without dates, by file name."""
+    """Save a figure as PDF, SVG and PNG at 300 and 600 dpi, without dates, so that equal figures give equal bytes.
+
+    Args:
+        figure: Figure to save.
+        name: Common stem of the file names.
+
+    Returns:
+        Bytes of each file by its name, such as "figure-300dpi.png".
+    """
     formats: dict[str, dict[str, Any]] = {
         f"{name}.pdf": {"format": "pdf", "metadata": {"CreationDate": None}, "dpi": 600},
         f"{name}.svg": {"format": "svg", "metadata": {"Date": None}, "dpi": 600},

@@ -1,4 +1,4 @@
-"""Figures of scores over all queries; their results are stored on disk and shared with evaluations."""
+"""Figures of scores over all queries, whose results are stored on disk and shared with evaluations."""
 
 from __future__ import annotations
 
@@ -27,6 +27,10 @@ _DRAW = {
 def score_tables(recipe: FigureRecipe, workspace: Workspace) -> tuple[ReportTable, ...]:
     """Return the tables that a figure shows, without scores.
 
+    Args:
+        recipe: Recipe of the figure.
+        workspace: Data and weights.
+
     Raises:
         RecipeError: The recipe names other weights.
     """
@@ -46,12 +50,16 @@ def score_tables(recipe: FigureRecipe, workspace: Workspace) -> tuple[ReportTabl
         how = setting.at(rate)
         flops = encoder_flops(setting.config, how.prune).without_attention_products
         rows.append(Row((f"{rate:g}",), how, (flops / 1e9,)))
-    title = "Scores against the work of the encoder"
+    title = "Scores against the FLOPs of the encoder"
     return (ReportTable("Trade-off", title, recipe.settings, ("keep rate",), tuple(rows), computed=("FLOPs (G)",)),)
 
 
-def scored(recipe: FigureRecipe, workspace: Workspace) -> tuple[ReportTable, ...]:
-    """Return the tables of a figure with Rank-1 and mAP of all queries.
+def compute_scores(recipe: FigureRecipe, workspace: Workspace) -> tuple[ReportTable, ...]:
+    """Return the tables of a figure with the scores of all queries.
+
+    Args:
+        recipe: Recipe of the figure.
+        workspace: Data and weights.
 
     Raises:
         ValueError: No query has a true match.
@@ -65,8 +73,12 @@ def scored(recipe: FigureRecipe, workspace: Workspace) -> tuple[ReportTable, ...
 
 
 def draw_of_scores(recipe: FigureRecipe, tables: Sequence[ReportTable]) -> FigureWithData:
-    """Draw a figure of all queries from the tables of `scored`.
+    """Draw a figure of all queries.
 
     It shows only our scores, because the paper's scores are for other models and data.
+
+    Args:
+        recipe: Recipe of the figure.
+        tables: Tables of `compute_scores`.
     """
     return FigureWithData(_DRAW[recipe.kind](tables, recipe.style), "\n".join(map(to_csv, tables)))

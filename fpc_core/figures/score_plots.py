@@ -22,7 +22,12 @@ _AXES = {"alpha": "alpha", "K": "neighbors"}  # Key of the axis label in WORDS f
 
 
 def draw_trade_off(tables: Sequence[ReportTable], style: FigureStyle) -> Figure:
-    """Draw scores with intervals against the encoder's FLOPs, with one point per keep rate."""
+    """Plot scores with intervals against the encoder's FLOPs, with one point per keep rate.
+
+    Args:
+        tables: One table with a row per keep rate, from `score_figures.compute_scores`.
+        style: Size and fonts.
+    """
     (table,) = tables
     figure, (axes,) = _panels(1, style)
     work = [row.computed[0] for row in table.rows]
@@ -42,7 +47,12 @@ def draw_trade_off(tables: Sequence[ReportTable], style: FigureStyle) -> Figure:
 
 
 def draw_curves(tables: Sequence[ReportTable], style: FigureStyle) -> Figure:
-    """Draw one panel per table with scores and intervals against its label; a dotted line marks the current setting."""
+    """Plot scores and intervals against alpha or K, with one panel per table; a dotted line marks the current setting.
+
+    Args:
+        tables: Tables with a row per value, from `score_figures.compute_scores`.
+        style: Size and fonts.
+    """
     figure, panels = _panels(len(tables), style)
     for index, (axes, table) in enumerate(zip(panels, tables, strict=True)):
         values = [float(row.labels[0]) for row in table.rows]
@@ -61,7 +71,12 @@ def draw_curves(tables: Sequence[ReportTable], style: FigureStyle) -> Figure:
 
 
 def draw_sweep_map(tables: Sequence[ReportTable], style: FigureStyle) -> Figure:
-    """Draw one panel per measure with the score in percent for each keep rate and alpha; the best is framed."""
+    """Draw the scores in percent for each keep rate and alpha, with one panel per measure; the best score is framed.
+
+    Args:
+        tables: One table with a row per keep rate and alpha, from `score_figures.compute_scores`.
+        style: Size and fonts.
+    """
     (table,) = tables
     rates, alphas = (list(dict.fromkeys(row.labels[axis] for row in table.rows)) for axis in (0, 1))
     figure, panels = _panels(len(table.measures), style)
@@ -69,7 +84,7 @@ def draw_sweep_map(tables: Sequence[ReportTable], style: FigureStyle) -> Figure:
         values = np.array([100 * row.ours[measure].value for row in table.rows if row.ours])
         grid = values.reshape(len(rates), len(alphas))
         image = axes.imshow(grid, aspect="auto", cmap="viridis")
-        # The width of a column in points, approximately.
+        # Approximate width of a column in points.
         column = 0.65 * 72 * WIDTHS[style.width] / min(style.columns, len(panels)) / len(alphas)
         _label_cells(axes, grid, min(style.font_size - 1, column / 2.2))
         every = math.ceil(2 * style.font_size / column)
@@ -86,7 +101,13 @@ def draw_sweep_map(tables: Sequence[ReportTable], style: FigureStyle) -> Figure:
 
 
 def _plot_scores(axes: Axes, at: Sequence[float], table: ReportTable) -> None:
-    """Draw Rank-1 and mAP in percent with their intervals."""
+    """Plot Rank-1 and mAP in percent with their intervals.
+
+    Args:
+        axes: Axes to draw in.
+        at: Horizontal position of each row of the table.
+        table: Table with scores.
+    """
     for measure, (colour, marker, dashes) in _LOOKS.items():
         estimates = [row.ours[measure] for row in table.rows if row.ours]
         values = [100 * each.value for each in estimates]
@@ -98,7 +119,13 @@ def _plot_scores(axes: Axes, at: Sequence[float], table: ReportTable) -> None:
 
 
 def _legend(figure: Figure, axes: Axes, style: FigureStyle) -> None:
-    """Draw one legend for all panels in a line above them."""
+    """Enlarge the figure, and draw one legend for all panels in a line above them.
+
+    Args:
+        figure: Figure with the panels.
+        axes: Panel with the entries of the legend.
+        style: Size and fonts.
+    """
     width, height = figure.get_size_inches()
     line = style.font_size / 72 * 1.6
     figure.set_size_inches(width, height + line)
@@ -109,7 +136,13 @@ def _legend(figure: Figure, axes: Axes, style: FigureStyle) -> None:
 
 
 def _label_cells(axes: Axes, grid: np.ndarray, size: float) -> None:
-    """Frame the best cell, and write the value of every cell in black or white, depending on its brightness."""
+    """Frame the best cell, and write the value of every cell in black on bright and in white on dark colours.
+
+    Args:
+        axes: Axes with the grid as an image.
+        grid: (rows, columns) values.
+        size: Font size in points; if it is too small to read, no values are written.
+    """
     low, high = float(grid.min()), float(grid.max())
     for (row, column), value in np.ndenumerate(grid) if size >= _MIN_POINTS else ():
         bright = high > low and (value - low) / (high - low) > 0.55
@@ -122,7 +155,12 @@ def _label_cells(axes: Axes, grid: np.ndarray, size: float) -> None:
 
 
 def _panels(count: int, style: FigureStyle) -> tuple[Figure, list[Axes]]:
-    """Return a figure with axes for `count` panels, up to `style.columns` side by side."""
+    """Return a figure with axes for several panels, side by side as far as the style allows.
+
+    Args:
+        count: Number of panels.
+        style: Size, and maximum number of columns.
+    """
     across = min(style.columns, count)
     down = -(-count // across)
     each = max(WIDTHS[style.width] / across * 0.62, 1.4)

@@ -1,4 +1,4 @@
-"""Style of publication figures, and saving them with editable fonts and reproducible bytes."""
+"""Style of publication figures: words, dashes and matplotlib settings for embedded fonts and reproducible bytes."""
 
 from __future__ import annotations
 
@@ -86,7 +86,12 @@ DrawFn = Callable[[], FigureWithData]
 
 
 def csv_text(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Return a table as CSV."""
+    """Return a table as CSV.
+
+    Args:
+        heads: Heads of the columns.
+        rows: Rows with one value per column.
+    """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(heads)
@@ -122,5 +127,10 @@ def style_context(style: FigureStyle) -> Iterator[None]:
 
 
 def new_figure(style: FigureStyle, height: float) -> Figure:
-    """Return an empty figure with the width of the style and a height in inches."""
+    """Return an empty figure.
+
+    Args:
+        style: Style with the width.
+        height: Height in inches.
+    """
     return Figure(figsize=(WIDTHS[style.width], height), facecolor="white")

@@ -1,15 +1,15 @@
 """Build a gallery memory (Sec. 3.2), which encodes every gallery image once at keep rate 1.
 
-A build works in `<directory>.partial`, which is renamed at the end, so that a gallery memory is either complete or
-absent. An interrupted build resumes after its last complete batch. Every shard of images has three files there, which
-only one process writes:
+A build writes to `<directory>.partial`, which is renamed at the end, so that a gallery memory is either complete or
+absent. An interrupted build resumes after its last complete batch. Every shard of images has three files in this
+folder, which only one process writes:
 
     tokens-00000.npy  the final file of tokens
     rows-00000.npy    cls, features and the tokens' CRC-32 of every image; merged at the end
     done-00000.json   how many images of the shard are stored on disk, and the CRC-32 of their rows
 
-No batch spans two shards, so the bytes of a shard depend neither on the number of processes nor on where a build
-stopped.
+No batch spans two shards, so the bytes of a shard do not depend on the number of processes, nor on where an earlier
+build stopped.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ from fpc_core.runtime import distributed
 
 BATCH_SIZE = 32
 SHARD_IMAGES = 4096
-# Maximum number of files of tokens. All stay open while the gallery memory is in use, and a process may open about a
-# thousand files.
+# Maximum number of files of tokens. All of them stay open while the gallery memory is in use, and operating systems
+# commonly allow a process about a thousand open files.
 MAX_NEW_SHARDS = 512
 
 
@@ -128,7 +128,8 @@ def build_steps(
     """Encode a gallery at keep rate 1 step by step, and return the opened gallery memory.
 
     An interrupted build resumes after its last complete batch and gives the same bytes as an uninterrupted one. A
-    gallery memory that is up to date and undamaged is not built again. The model gets cameras if every record has one.
+    gallery memory that is up to date and undamaged is not built again. Camera embeddings are used if every record has a
+    camera.
     Under torchrun, every process calls this function and encodes its share of the shards; several machines must share
     `directory`.
 
@@ -143,7 +144,7 @@ def build_steps(
         left_out: Images of the dataset that are not among `records` because they cannot be read.
 
     Yields:
-        Number of images done, starting with those of the interrupted build.
+        Number of images done, including those of an interrupted build.
 
     Raises:
         GalleryMemoryError: The arguments are invalid, or the disk is full or not writable.
@@ -321,7 +322,7 @@ class _Build:
                 yield
 
     def finish(self) -> None:
-        """Merge the rows and write the manifest, after which the folder only has to be moved."""
+        """Merge the rows, write the manifest and delete the shard files, so that the folder is ready to be moved."""
         numbers = range(self.plan.shards)
         if not (self.partial / MANIFEST).is_file():
             for number in numbers:
@@ -366,13 +367,13 @@ class _Build:
             )
 
     def _decoded(self, batches: Sequence[Sequence[ImageRecord]]) -> Generator[list[np.ndarray], None, None]:
-        """Yield the resized images of every batch; the next batch is decoded while the current one is encoded."""
+        """Yield the resized images of every batch; threads decode the next batch while the caller encodes this one."""
 
         def read(record: ImageRecord) -> np.ndarray:
             try:
                 pixels = decode_image(self.root / record.path, image_name(record, self.root), allowed=self.allowed)
             except ImageError as error:
-                raise ImageError(f"{error}; --skip-unreadable leaves out such images") from error
+                raise ImageError(f"{error}; to leave out such images, use --skip-unreadable") from error
             return resize_image(pixels, self.model.config.image_size)
 
         with ThreadPoolExecutor(max(1, (os.cpu_count() or 1) // 2), thread_name_prefix="decode") as pool:

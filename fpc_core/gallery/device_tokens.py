@@ -31,7 +31,11 @@ class DeviceTokenCache:
         self._tokens: Tensor | None = None
 
     def patches(self, rows: np.ndarray | Sequence[int]) -> Tensor:
-        """Return the patch tokens of some rows on the device, with the same values as `GalleryMemory.patches`."""
+        """Return the same patch tokens as `GalleryMemory.patches`, (S, N, C) float32, on the device.
+
+        Args:
+            rows: (S,) rows of the images, in any order.
+        """
         tokens = self._tokens  # The attribute is read once, because another thread may release the tokens.
         if tokens is None:
             return self._memory.patches(rows, self._device)

@@ -39,7 +39,7 @@ class GalleryFeatures:
 
 
 class GalleryEncoder:
-    """Encodes batches on the model's device; if memory runs out, in smaller parts, and finally on the CPU."""
+    """Encodes batches on the model's device; if this runs out of memory, in smaller parts and finally on the CPU."""
 
     def __init__(self, model: FPC) -> None:
         self._model = model
@@ -64,7 +64,7 @@ class GalleryEncoder:
             encoding = model.encode(images[rows].to(device), own_cameras, NO_PRUNING)
             patches = encoding.patches.to(torch.float16)
             if not bool(torch.isfinite(patches).all()):
-                raise ValueError("tokens exceed the range of float16; check the weights")
+                raise ValueError("tokens exceed the range of float16 (65,504); check the weights")
             features = model.global_feature(encoding.tokens)
             return GalleryFeatures(*(each.cpu().numpy() for each in (encoding.cls.float(), patches, features.float())))
 

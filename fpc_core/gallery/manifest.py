@@ -1,4 +1,4 @@
-"""manifest.json of a gallery memory: what it was built from, and the sizes and checksums of its files."""
+"""Read and write manifest.json, which describes what a gallery memory was built from, and its files with checksums."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Manifest:
         return -(-self.images // self.shard_images)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the content of manifest.json; `left_out` is written only if there is something left out."""
+        """Return the content of manifest.json; `left_out` is included only if images were left out."""
         content = {"format": FORMAT, **asdict(self)}
         left_out = [[each.path, each.why] for each in self.left_out]
         return {name: value for name, value in content.items() if name != "left_out"} | (
@@ -82,10 +82,10 @@ class Manifest:
 
 
 def read_fingerprint(directory: Path) -> Fingerprint:
-    """Return the fingerprint of a gallery memory, of which only the manifest is read.
+    """Read only the manifest of a gallery memory, and return its fingerprint.
 
     Raises:
-        GalleryMemoryError: It is missing, unfinished, of another format, or its manifest is damaged.
+        GalleryMemoryError: The gallery memory is missing, unfinished or of another format, or its manifest is damaged.
     """
     return read_manifest(directory).fingerprint
 
@@ -111,10 +111,10 @@ def _left_out(content: dict[str, Any]) -> tuple[UnreadableImage, ...]:
     """Return the images that a manifest leaves out, and raise ValueError or TypeError if it is damaged."""
     listed = content.get("left_out", [])
     if not isinstance(listed, list) or len(listed) > MAX_LEFT_OUT:
-        raise ValueError("the list of images that are left out is too long")
+        raise ValueError(f"left_out must be a list of at most {MAX_LEFT_OUT:,} images")
     images = tuple(UnreadableImage(*each) for each in listed)
     if not all(type(each.path) is type(each.why) is str for each in images):
-        raise TypeError("an image that is left out has no name")
+        raise TypeError("every image in left_out must have a path and a reason")
     return images
 
 
@@ -122,7 +122,7 @@ def read_manifest(directory: Path) -> Manifest:
     """Return the manifest of a gallery memory after checking its numbers.
 
     Raises:
-        GalleryMemoryError: It is missing, unfinished, of another format, or damaged.
+        GalleryMemoryError: The gallery memory is missing, unfinished or of another format, or its manifest is damaged.
     """
     if not directory.is_dir():
         unfinished = directory.with_name(directory.name + PARTIAL).is_dir()
@@ -153,7 +153,7 @@ def read_manifest(directory: Path) -> Manifest:
         others = {*(f"{name}.npy" for name in ARRAYS), RECORDS}
         tokens = set(map(token_file, range(len(manifest.files) - len(others))))
         if len(tokens) != manifest.shards or set(manifest.files) != others | tokens:
-            raise ValueError("it does not list the expected files")
+            raise ValueError("its list of files does not match its number of images")
         _check_sizes(manifest)
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise unusable(directory, f"is damaged: {MANIFEST} cannot be read ({error})") from error
@@ -191,7 +191,7 @@ def _check_sizes(manifest: Manifest) -> None:
 
 
 def unusable(directory: Path, why: str) -> GalleryMemoryError:
-    """Return the error that a gallery memory must be built again.
+    """Return an error on a gallery memory that must be built again.
 
     Args:
         directory: Folder of the gallery memory.

@@ -90,7 +90,7 @@ class GalleryMemory:
         features: (G, C) float32 global features after the BNNeck.
         records: Records of the G images.
         grid: Rows and columns of the patch grid; N = rows * columns.
-        fingerprint: Fingerprint of what it was built from; None if unknown.
+        fingerprint: Fingerprint of what the gallery memory was built from; None if unknown.
         left_out: Images of the dataset that were left out because they could not be read.
     """
 
@@ -165,8 +165,8 @@ def open_memory(
             read for half a million images.
 
     Raises:
-        GalleryMemoryError: It is missing, unfinished, truncated, damaged, of another format, or was built from
-            something else; the message says how to fix it.
+        GalleryMemoryError: The gallery memory is missing, unfinished, truncated, damaged, of another format, or was
+            built from other weights, settings or images; the message says how to fix it.
     """
     directory = Path(directory)
     manifest = read_manifest(directory)

@@ -84,7 +84,7 @@ def shard_progress(partial: Path, number: int) -> tuple[int, int]:
 
 
 def move_into_place(partial: Path, directory: Path) -> None:
-    """Replace `directory` by the finished build; if this is interrupted, the next build only repeats the move.
+    """Replace `directory` by the finished build. If this is interrupted, the next build only repeats the move.
 
     Args:
         partial: Folder of the finished build.
@@ -101,7 +101,7 @@ def move_into_place(partial: Path, directory: Path) -> None:
 
 
 def remove_replaced(directory: Path) -> None:
-    """Delete a replaced gallery memory, which remains if a build is killed right after its move."""
+    """Delete the gallery memory that a build replaced, also if an earlier build was killed before it could do so."""
     shutil.rmtree(_replaced(directory), ignore_errors=True)
 
 

@@ -55,7 +55,7 @@ def readable_dataset(
         progress: Function that is called with the number of images checked and their total.
 
     Returns:
-        The dataset without the images that are left out, and these.
+        The dataset without the images that are left out, and the images that are left out.
 
     Raises:
         UnreadableImagesError: Images cannot be read, and `skip` is not set or too few images remain.
@@ -74,7 +74,7 @@ def readable_dataset(
         )
     if len(unreadable) > MAX_LEFT_OUT:
         raise UnreadableImagesError(
-            f"{count}, more than {MAX_LEFT_OUT:,} cannot be left out: {listed}; check the dataset", unreadable
+            f"{count}, but at most {MAX_LEFT_OUT:,} can be left out: {listed}; check the dataset", unreadable
         )
     return without(dataset, unreadable), unreadable
 
@@ -98,7 +98,7 @@ def without(dataset: Dataset, left_out: Iterable[UnreadableImage]) -> Dataset:
     )
     if not query or not gallery:
         raise GalleryMemoryError(
-            f"no {'query' if gallery else 'gallery'} image of {dataset.name} remains without the unreadable ones"
+            f"no {'query' if gallery else 'gallery'} image of {dataset.name} can be read; repair or replace its images"
         )
     return replace(
         dataset,

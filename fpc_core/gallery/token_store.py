@@ -1,8 +1,8 @@
 """Read the tokens of a gallery memory from files with a fixed number of images, row by row and with checksums.
 
 No file is ever read whole. A row has the tokens of one image, N x C float16. Rows are contiguous at the end of
-`tokens-*.npy`. Each has a CRC-32, which is checked when the row is first read: it detects flipped bits, rows of another
-file and rows that were never written, and takes less time than the read (benchmarks/memory.py).
+`tokens-*.npy`. Each has a CRC-32, which is checked when the row is first read. It detects flipped bits, rows of another
+file and rows that were never written; checking takes less time than reading (benchmarks/memory.py).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ BUILD_COMMAND = "python -m fpc_core memory build --data DATASET --weights CHECKP
 TOKEN_TYPE = np.dtype("<f2")
 _READERS = 8  # Number of threads that read rows; a solid-state disk needs several reads at a time.
 _NO_WAIT = getattr(os, "RWF_NOWAIT", 0)  # This flag exists on Linux only.
-_CHUNK = 1 << 22  # Number of bytes that are read at a time where whole files are read.
+_CHUNK = 1 << 22  # Number of bytes that are read at a time to compute or check checksums.
 _seek_lock = threading.Lock()
 
 
@@ -136,7 +136,7 @@ class TokenShards:
         raw = out.reshape(len(rows), -1).view(np.uint8)
         order = np.argsort(rows, kind="stable")
         missing = [position for position in order.tolist() if not self._read_cached(int(rows[position]), raw[position])]
-        if missing:  # Each thread gets a part of the rows, because submitting them one by one costs more than reading.
+        if missing:  # Each thread reads a part of the rows, because submitting single rows takes longer than reading.
 
             def fill(positions: Sequence[int]) -> None:
                 for position in positions:
@@ -152,7 +152,12 @@ class TokenShards:
         return self._files[number], self._starts[number] + inside * self._row
 
     def _read_cached(self, row: int, raw: np.ndarray) -> bool:
-        """Read a row without waiting for the disk, and return whether that was possible."""
+        """Read a row without waiting for the disk, and return whether that was possible.
+
+        Args:
+            row: Row of the gallery memory.
+            raw: uint8 array to read the row's bytes into.
+        """
         if not _NO_WAIT:
             return False
         file, start = self._location(row)
@@ -189,7 +194,13 @@ class TokenShards:
 
 
 def _read_at(file: int, view: memoryview, start: int) -> int:
-    """Read bytes from offset `start` into `view`, and return their number."""
+    """Read bytes of a file into a buffer, and return their number, which may be smaller than the buffer.
+
+    Args:
+        file: File descriptor.
+        view: Buffer to fill.
+        start: Offset in the file.
+    """
     if hasattr(os, "preadv"):
         return os.preadv(file, [view], start)
     with _seek_lock:  # All threads share the position of the file.

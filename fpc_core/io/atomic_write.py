@@ -11,15 +11,15 @@ from pathlib import Path
 
 @contextmanager
 def atomic_write(path: Path, *, exclusive: bool = False) -> Iterator[Path]:
-    """Yield the path of a temporary file to write to, which replaces `path` at the end of the context.
+    """Yield the path of a temporary file that replaces `path` at the end of the context.
 
     The content is flushed to disk before the replacement, to survive a power failure. If writing fails, the temporary
     file is deleted and `path` stays unchanged.
 
     Args:
         path: Path of the file to write.
-        exclusive: Whether no other process writes this file. The temporary file then has a fixed name, so that files of
-            a killed process are overwritten.
+        exclusive: Whether this is the only process that writes the file. The temporary file then has a fixed name, so
+            that one left by a killed process is overwritten.
     """
     suffix = "tmp" if exclusive else f"{os.getpid()}-{threading.get_ident()}"
     temporary = path.with_name(f".{path.name}.{suffix}")

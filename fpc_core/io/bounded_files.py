@@ -89,7 +89,7 @@ def open_regular(
 ) -> io.BufferedReader:
     """Open a file for reading bytes without ever blocking; the caller must close it.
 
-    Type and size are those of the open file, because its name could refer to another file in the meantime.
+    Type and size are checked on the open file, because another file may have taken its name before it was opened.
 
     Args:
         path: Path of the file.
@@ -116,7 +116,19 @@ def open_regular(
 def open_descriptor(
     path: Path, *, allowed: Sequence[Path] = (), description: str = "", remedy: str = "restore or delete it"
 ) -> int:
-    """Open a regular file of any size as a file descriptor for functions such as `os.preadv`; see `open_regular`."""
+    """Open a regular file of any size as a file descriptor, for functions such as `os.preadv`.
+
+    Args:
+        path: Path of the file.
+        allowed: Real folders in which the file must be after links are resolved; empty for no restriction.
+        description: Name of the file in messages; by default its path.
+        remedy: Fix that messages suggest.
+
+    Raises:
+        OutsideRootsError: The file is a link that leads out of the allowed folders.
+        UnusableFileError: The file is a pipe or a device.
+        OSError: The file is a folder, missing or not readable.
+    """
     real = check_inside(path, allowed, description or path.name)
     descriptor = os.open(real, _READ | _NO_WAIT | (_NO_LINK if allowed else 0))
     mode = os.fstat(descriptor).st_mode
@@ -183,7 +195,7 @@ def read_json(path: Path, *, allowed: Sequence[Path] = (), max_bytes: int = MAX_
 
 
 def map_array(path: Path, *, allowed: Sequence[Path] = ()) -> np.ndarray:
-    """Return a read-only memory map of the array in an .npy file, of which only the header is read.
+    """Return a read-only memory map of the array in an .npy file, after reading only its header.
 
     Args:
         path: Path of the file.

@@ -56,14 +56,15 @@ def from_json(
 ) -> _Recipe:
     """Build a frozen dataclass from JSON.
 
-    Its fields may be strings, numbers, booleans, StrEnums, such dataclasses, and tuples of these, and sets of patches
-    (`bounds.patch_sets`). In a union of dataclasses, the key `kind` selects one by its class variable KIND.
+    Its fields may be strings, numbers, booleans, StrEnums, other frozen dataclasses, tuples of these, and sets of
+    patches (`bounds.patch_sets`). In a union of dataclasses, the key `kind` selects one by its class variable KIND.
 
     Args:
         kind: Class of the result.
         text: Recipe as JSON.
         version: Format number of this kind of recipe.
-        defaults: Values, by field and its own field, that recipes of earlier releases stand for by leaving them out.
+        defaults: Values of fields, by name of the dataclass that contains them and by their own name, for recipes of
+            earlier releases that lack them.
 
     Raises:
         RecipeError: The text is not a valid recipe; the message names the field.
@@ -73,7 +74,7 @@ def from_json(
     except (ValueError, RecursionError) as error:
         raise RecipeError(f"the recipe is not valid JSON ({error}); export a recipe from the app") from error
     if not isinstance(content, dict) or content.pop("format", None) != version:
-        raise RecipeError(f"the recipe must be a JSON object with format {version}")
+        raise RecipeError(f"the recipe must be a JSON object with format {version}; export a recipe from the app")
     if (invalid := _not_text(content)) is not None:
         raise RecipeError(f"the recipe contains {escape_name(invalid)[:80]!r}, which is not valid text; correct it")
     for name, values in (defaults or {}).items():
@@ -125,7 +126,8 @@ def build(kind: Any, content: Any, prefix: str = "") -> Any:
         raise RecipeError(f"{prefix.rstrip('.') or 'the recipe'} must be an object, got {type(content).__name__}")
     known = _fields(kind)
     if unknown := sorted(set(content) - set(known)):
-        raise RecipeError(f"unknown {', '.join(f'{prefix}{name}'[:80] for name in unknown[:5])} in the recipe")
+        names = ", ".join(f"{prefix}{name}"[:80] for name in unknown[:5])
+        raise RecipeError(f"unknown {names} in the recipe; remove it")
     for name, value in content.items():  # All lengths are checked before any part is built.
         if isinstance(value, list):
             check_count(known[name][1], prefix + name, value, RecipeError)
@@ -146,7 +148,14 @@ def _fields(kind: Any) -> dict[str, tuple[Any, Field[Any]]]:
 
 
 def _value(kind: Any, value: Any, name: str, declared: Field[Any] | None = None) -> Any:
-    """Convert a JSON value to the type `kind`; `declared` is the field, or None for an item of a tuple."""
+    """Convert a JSON value to the type of a field.
+
+    Args:
+        kind: Type of the result.
+        value: JSON value.
+        name: Dotted name of the value in the recipe, for messages.
+        declared: The field; None for an item of a tuple.
+    """
     if is_dataclass(kind):
         return build(kind, value, f"{name}.")
     if declared is not None and is_packed(declared):
@@ -168,25 +177,36 @@ def _value(kind: Any, value: Any, name: str, declared: Field[Any] | None = None)
 
 
 def _tuple(parts: tuple[Any, ...], value: Any, name: str) -> tuple[Any, ...]:
-    """Convert a JSON list to a tuple of type tuple[X, ...], or of a type that lists the type of every item."""
+    """Convert a JSON list to a tuple.
+
+    Args:
+        parts: Arguments of the tuple's type: (X, ...) for any number of items of type X, or the type of every item.
+        value: JSON value.
+        name: Dotted name of the value in the recipe, for messages.
+    """
     if parts[-1] is not ...:
         if not isinstance(value, list) or len(value) != len(parts):
-            raise RecipeError(f"{name} must be a list of {len(parts)} values")
+            raise RecipeError(f"{name} must be a list of {len(parts)} values, got {_describe(value)}")
         if all(part is float and type(each) is float for part, each in zip(parts, value, strict=True)):
             return tuple(value)  # This path is faster for strokes, which may have thousands of points.
         return tuple(_value(part, each, name) for part, each in zip(parts, value, strict=True))
     simple = parts[0] in (str, int, float, bool)
     if not isinstance(value, list) or (simple and not all(_is(each, parts[0]) for each in value)):
-        raise RecipeError(f"{name} must be a list of {parts[0].__name__ if simple else 'its parts'}")
+        items = parts[0].__name__ if simple else "objects"
+        raise RecipeError(f"{name} must be a list of {items}, got {_describe(value)}")
     if simple:
         return tuple(map(parts[0], value))
     return tuple(_value(parts[0], each, f"{name}.{index}") for index, each in enumerate(value))
 
 
+def _describe(value: Any) -> str:
+    return f"a list of {len(value)} values" if isinstance(value, list) else format_value(value)
+
+
 def _patch_sets(value: Any, name: str) -> tuple[tuple[int, ...], ...]:
-    """Convert a list of texts that `pack` has made."""
+    """Convert a list of texts from `packed_patches.pack`, whose dotted name in the recipe is `name`."""
     if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-        raise RecipeError(f"{name} must be a list of texts, one for each dropping block")
+        raise RecipeError(f"{name} must be a list of texts, one for each dropping block, got {_describe(value)}")
     try:
         return tuple(map(unpack, value))
     except ValueError as error:
@@ -194,7 +214,13 @@ def _patch_sets(value: Any, name: str) -> tuple[tuple[int, ...], ...]:
 
 
 def _one_of(kinds: tuple[Any, ...], value: Any, name: str) -> Any:
-    """Build one of several dataclasses, selected by the key `kind`."""
+    """Build one of several dataclasses, selected by the key `kind`.
+
+    Args:
+        kinds: Classes to select from.
+        value: JSON value.
+        name: Dotted name of the value in the recipe, for messages.
+    """
     named = {kind.KIND: kind for kind in kinds}
     chosen = value.get("kind") if isinstance(value, dict) else None
     if not isinstance(chosen, str) or chosen not in named:

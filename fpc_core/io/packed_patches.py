@@ -8,7 +8,7 @@ from collections.abc import Collection
 
 from fpc_core.bounds import MAX_PATCHES
 
-MAX_CHARACTERS = -(-MAX_PATCHES // 6)  # A character holds six bits.
+MAX_CHARACTERS = -(-MAX_PATCHES // 6)  # A character encodes six bits.
 
 
 def pack(patches: Collection[int]) -> str:
@@ -22,10 +22,10 @@ def pack(patches: Collection[int]) -> str:
 
 
 def unpack(text: str) -> tuple[int, ...]:
-    """Return the patches of a text made by `pack`, in ascending order.
+    """Return the patches that a text from `pack` encodes, in ascending order.
 
     Raises:
-        ValueError: The text was not made by `pack`; the message describes the problem without naming the text.
+        ValueError: The text is not from `pack`; the message describes the problem without quoting the text.
     """
     if len(text) > MAX_CHARACTERS:
         raise ValueError(f"a set of patches has at most {MAX_CHARACTERS:,} characters, got {len(text):,}")
@@ -36,5 +36,5 @@ def unpack(text: str) -> tuple[int, ...]:
     bits = int.from_bytes(content, "little")
     patches = tuple(patch for patch in range(bits.bit_length()) if bits >> patch & 1)
     if pack(patches) != text:
-        raise ValueError("a set of patches is damaged; copy the whole text again")
+        raise ValueError("a set of patches is damaged; copy the complete text again")
     return patches

@@ -34,9 +34,9 @@ class LessonContext:
         subject: Identity and camera of the query.
         uses_cameras: Whether cameras decide what is junk.
         hit: Row of the hit in the gallery memory.
-        truth: What was dropped at every block according to ground-truth masks; empty if there are none.
+        truth: What the dropped patches of each block show, by ground-truth masks; empty if there are none.
         planned: Function that returns a cached transport plan by row; if None, plans are computed.
-        masks: Where the model's mask and others lead, from `mask_comparison.mask_outcomes`; empty if unknown.
+        masks: Results for the model's mask and others, from `mask_comparison.mask_outcomes`; empty if not computed.
     """
 
     retriever: Retriever
@@ -77,7 +77,8 @@ class LessonContext:
     def marginals(self) -> tuple[np.ndarray, np.ndarray]:
         """Marginals of the query, (M,), and the hit, (N,).
 
-        A side without weight, which only the released solver allows, gets equal weights, so that there is a plan.
+        If an image has no weight, which only the released solver allows, its patches get equal weights here, so that
+        there is a plan to show.
         """
         transport = self.trace.match.transport
         a, b = transport.query_marginal[self.position], transport.gallery_marginal[self.position]
@@ -85,7 +86,7 @@ class LessonContext:
 
     @cached_property
     def disagrees(self) -> bool:
-        """Whether a side has no weight, because no patch of it agrees with the other image."""
+        """Whether an image has no weight, because none of its patches agrees with the other image."""
         transport = self.trace.match.transport
         sides = transport.query_marginal[self.position], transport.gallery_marginal[self.position]
         return not all(side.any() for side in sides)
@@ -144,7 +145,7 @@ def lesson_context(
         subject: Identity and camera of the query.
         uses_cameras: Whether cameras decide what is junk.
         requested: Row of the hit; if None or not shortlisted, the hit is the nearest by D that is not junk.
-        truth: What was dropped at every block according to ground-truth masks; empty if there are none.
+        truth: What the dropped patches of each block show, by ground-truth masks; empty if there are none.
         planned: Function that returns a cached transport plan by row; if None, plans are computed.
     """
     rows = trace.by_distance.indices.tolist()

@@ -23,7 +23,7 @@ LONGEST = 600  # Maximum number of iterations of a run.
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """A `Scaling` without the plan, which f and g determine; `cost` is the sum of plan * ground cost."""
+    """A `Scaling` without the plan, which can be computed from f and g; `cost` is the sum of plan * ground cost."""
 
     iteration: int
     fitted: FittedSide
@@ -35,7 +35,7 @@ class Snapshot:
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """Snapshots of Sinkhorn at one epsilon, starting with the kernel; not all later iterations are included."""
+    """Snapshots of Sinkhorn at one epsilon: the kernel, the first iterations and some of the later ones."""
 
     epsilon: float
     snapshots: tuple[Snapshot, ...]
@@ -74,7 +74,13 @@ class Problem:
 
 @dataclass(frozen=True, eq=False)
 class Runs:
-    """Sinkhorn runs for a toy problem and a pair of images; `rows` are grid positions of the query patches, (M,)."""
+    """Sinkhorn runs to step through.
+
+    Attributes:
+        toy: Toy problem with four body parts.
+        pair: Problem between the query and a hit.
+        rows: (M,) grid positions of the query patches, which are the rows of the plans of `pair`.
+    """
 
     toy: Problem
     pair: Problem
@@ -102,8 +108,8 @@ def pair(cost: np.ndarray, a: np.ndarray, b: np.ndarray, epsilon: float, iterati
         a: (M,) query marginal.
         b: (N,) gallery marginal.
         epsilon: Epsilon of the search, for which a run is included.
-        iterations: Number of iterations after which the solver stopped, which are shown first; None for solvers other
-            than SINKHORN.
+        iterations: Number of iterations of the search's solver, after which the plan is shown first; None for solvers
+            other than SINKHORN.
     """
     epsilons = tuple(sorted({*PAIR_EPSILONS, epsilon}, reverse=True))
     return _problem(cost, a, b, epsilons, halves=False, shown=(epsilons.index(epsilon), iterations))
@@ -136,7 +142,7 @@ def _problem(
 
 
 def _snapshots(states: Iterator[Scaling], cost: np.ndarray, halves: bool, required: int | None) -> Iterator[Snapshot]:
-    """Yield the kernel, the row scalings of the first iterations, increasingly few of the later ones, and the last.
+    """Yield the kernel, the first row scalings, row scalings at growing intervals, and the last one.
 
     Args:
         states: Iterations of Sinkhorn.

@@ -1,4 +1,4 @@
-"""Parts of a lesson step as plain values, which the app and the exported file render."""
+"""Data of a lesson step, which the app and the exported file render."""
 
 from __future__ import annotations
 
@@ -12,7 +12,13 @@ from fpc_core.lessons.sinkhorn_runs import Runs
 
 @dataclass(frozen=True)
 class Equation:
-    """An equation in LaTeX, with symbols and with numbers, and its source, such as "Eq. 10"."""
+    """An equation in LaTeX.
+
+    Attributes:
+        source: Source of the equation, such as "Eq. 10".
+        symbols: Equation with symbols.
+        numbers: Lines of the equation with numbers in place of symbols.
+    """
 
     source: str
     symbols: str
@@ -21,7 +27,14 @@ class Equation:
 
 @dataclass(frozen=True)
 class Quiz:
-    """A question to answer before seeing the result; `answer` is the index of the right choice, `reveal` the reason."""
+    """A question to answer before the result is shown.
+
+    Attributes:
+        prompt: The question.
+        choices: Possible answers.
+        answer: Index of the right choice.
+        reveal: Explanation of the right answer.
+    """
 
     prompt: str
     choices: tuple[str, ...]
@@ -113,12 +126,26 @@ class Step:
 
 
 def choose_near(value: float, scale: Sequence[float]) -> int:
-    """Return the index of the number in `scale`, all positive, whose ratio to `value` is nearest to 1."""
+    """Return the index of the number whose ratio to a value is nearest to 1.
+
+    Args:
+        value: Value to compare with; zero counts as a very small number.
+        scale: Positive numbers.
+    """
     return int(np.abs(np.log(np.asarray(scale)) - np.log(max(value, 1e-12))).argmin())
 
 
 def count_choices(right: int, others: Sequence[int], max_choices: int = 4) -> tuple[tuple[str, ...], int]:
-    """Return different counts as ascending choices, and the index of the right one; the first of `others` are used."""
+    """Return different counts as choices of a quiz.
+
+    Args:
+        right: The right count.
+        others: Wrong counts, preferred ones first; repeats are skipped.
+        max_choices: Maximum number of choices.
+
+    Returns:
+        The choices as text in ascending order, and the index of the right one.
+    """
     picked = [right]
     for other in others:
         if other not in picked and len(picked) < max_choices:
@@ -128,16 +155,31 @@ def count_choices(right: int, others: Sequence[int], max_choices: int = 4) -> tu
 
 
 def number(value: float, digits: int = 4) -> str:
-    """Format a number with a fixed number of decimals and without a sign for zero."""
+    """Format a number with a fixed number of decimals and without a sign for zero.
+
+    Args:
+        value: Number to format.
+        digits: Number of decimals.
+    """
     text = f"{value:.{digits}f}"
     return text.lstrip("-") if float(text) == 0 else text
 
 
 def share(value: float, digits: int = 1) -> str:
-    """Format a fraction in percent."""
+    """Format a fraction in percent.
+
+    Args:
+        value: Fraction, 1 for 100%.
+        digits: Number of decimals.
+    """
     return f"{value:.{digits}%}"
 
 
 def patch_name(position: int, columns: int) -> str:
-    """Return the name of the patch at a row-major grid position, as shown in the app, such as "row 1, column 2"."""
+    """Return the name of a patch in the app, such as "row 1, column 2".
+
+    Args:
+        position: Row-major grid position of the patch.
+        columns: Number of columns of the grid.
+    """
     return f"row {position // columns + 1}, column {position % columns + 1}"

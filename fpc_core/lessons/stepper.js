@@ -1,8 +1,8 @@
-// Sinkhorn to step through: a toy as a table that can be checked by hand, and a real pair as flows between two images.
-// Every sentence comes from the engine (fpc_core/lessons/stepper.py); of numbers only the plan's entries are formed
-// here, exp((f + g - cost) / epsilon). Text reaches the page as textContent.
+// Show Sinkhorn iteration by iteration, for a toy problem as a table and for an image pair as flows between two images.
+// All sentences come from fpc_core/lessons/stepper.py. Only the entries of the plan are computed here, as
+// exp((f + g - cost) / epsilon). Text is inserted as textContent, never as markup.
 class SinkhornStepper {
-  static FLOWS = 1200; // drawn at most
+  static FLOWS = 1200; // Maximum number of flows that are drawn.
   static RAMP = [
     "#440154",
     "#482878",
@@ -61,7 +61,7 @@ class SinkhornStepper {
   slider(name) {
     const [label, text, input] = [this.make("label", name), this.make("span"), this.make("input")];
     Object.assign(input, { type: "range", min: 0, step: 1, name });
-    // After using the pointer the arrow keys belong to the page again.
+    // After a drag, the arrow keys must turn pages again instead of moving the slider.
     input.addEventListener("pointerup", () => input.blur());
     label.append(text, input);
     return { label, text, input };
@@ -84,7 +84,7 @@ class SinkhornStepper {
     this.goTo(...this.now.start);
   }
 
-  // run: which epsilon, one past the last for the exact plan.  snapshot: clipped to what that run has.
+  // Show a snapshot of a run, or its last snapshot if it has fewer. The index after the last run is the exact plan.
   goTo(run, snapshot) {
     const result = this.now.runs[run];
     this.at = [run, result ? Math.min(snapshot, result.descriptions.length - 1) : 0];
@@ -124,7 +124,7 @@ class SinkhornStepper {
     return this.unpacked.get(text);
   }
 
-  // The plan at the present position, row by row.
+  // Return the plan that is shown, in row-major order.
   plan() {
     const [rows, columns] = this.now.shape;
     const plan = new Float64Array(rows * columns);

@@ -20,10 +20,10 @@ STYLE = (_HERE / "stepper.css").read_text(encoding="utf-8")
 
 
 def stepper_data(runs: Runs, config: ModelConfig, pictures: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
-    """Return plain values for `new SinkhornStepper(root).show(data)`.
+    """Return JSON values for `new SinkhornStepper(root).show(data)` in `stepper.js`.
 
-    Large arrays are encoded by `encode_float32`: the ground costs, and for each run the potentials (snapshots, M + N),
-    f before g. The plan of a snapshot is exp((f + g - cost) / epsilon).
+    Large arrays are encoded by `encode_float32`: the ground costs, and for each run the potentials of its snapshots,
+    (snapshots, M + N), f before g. The plan of a snapshot is exp((f + g - cost) / epsilon).
 
     Args:
         runs: Sinkhorn runs of the toy problem and of the pair of images.
@@ -69,7 +69,7 @@ def _run(run: Run) -> dict[str, Any]:
     potentials = np.stack([np.concatenate([each.f, each.g]) for each in run.snapshots])
     descriptions = [_describe(each) for each in run.snapshots]
     if not run.settled:
-        descriptions[-1] += " It has not converged yet: such a small ε needs more iterations than are stored here."
+        descriptions[-1] += " It has not converged, because a small ε needs more iterations than are stored here."
     return {
         "epsilon": run.epsilon,
         "name": f"ε = {run.epsilon:g}",

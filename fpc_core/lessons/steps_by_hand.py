@@ -1,4 +1,4 @@
-"""Step on dropping patches by hand: which masks lead where, and how much two masks have in common."""
+"""Step 10: the results of dropping patches by hand, and how much two masks have in common."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def masks(case: LessonContext) -> Step:
     both, either = len(dropped & set(least)), len(dropped | set(least))
     reveal = (
         f"{both} patches belong to both sets and {either} to at least one: {share(at_once)}. "
-        "Later layers judge the patches again, with new attention."
+        "Later layers rank the remaining patches again, by their own attention."
         if dropped
         else "Nothing is dropped, so both sets are empty and equal."
     )
@@ -33,9 +33,9 @@ def masks(case: LessonContext) -> Step:
         key="masks",
         title="Pruning by hand",
         question="Can you prune better than the model?",
-        text="The model sees attention, but not what hides the person. Drop other patches yourself and compare where "
-        "your mask and the model's lead. The overlap of two sets of dropped patches is their **IoU**, the intersection "
-        "over the union. Below, A are all dropped patches and B those that the first dropping layer drops.",
+        text="The model drops patches by attention, whatever hides the person. Drop other patches yourself and compare "
+        "the results of your mask and the model's. The overlap of two sets of dropped patches is their **IoU**, the "
+        "intersection over the union. Below, A are all dropped patches and B those that the first layer drops.",
         today=_today(case, len(dropped)),
         equations=(
             Equation(
@@ -49,7 +49,8 @@ def masks(case: LessonContext) -> Step:
             ),
         ),
         quiz=Quiz(
-            f"Had the first layer dropped its {len(dropped)} least attended patches at once: what is their IoU with A?",
+            f"If the first layer dropped its {len(dropped)} least attended patches at once, what would be their IoU "
+            "with A?",
             RANGES,
             sum(at_once > end for end in RANGE_ENDS),
             reveal,

@@ -115,7 +115,7 @@ def weights(case: LessonContext) -> Step:
 
 
 def _clearest_row(cost: np.ndarray) -> int:
-    """Return the row whose smallest cost is furthest below its average cost, which is the clearest example."""
+    """Return the row whose smallest cost is furthest below its average cost, because it shows the idea best."""
     return int((cost.mean(axis=1) - cost.min(axis=1)).argmax())
 
 
@@ -136,7 +136,13 @@ def _agreement(case: LessonContext) -> np.ndarray:
 def _panels(
     case: LessonContext, layers: tuple[Layers, Layers], descriptions: tuple[tuple[str, ...], tuple[str, ...]]
 ) -> tuple[Panel, ...]:
-    """Return the panels of the query and the hit."""
+    """Return the panels of the query and the hit.
+
+    Args:
+        case: Search and hit of the lesson.
+        layers: Layers of the query's and of the hit's panel.
+        descriptions: Descriptions of the query's and of the hit's patches.
+    """
     return (
         Panel("query", None, layers[0], descriptions[0]),
         Panel(f"hit {case.name(case.hit)}", case.hit, layers[1], descriptions[1]),
@@ -176,7 +182,12 @@ def _describe_weights(values: np.ndarray, positions: np.ndarray, grid: tuple[int
 
 
 def _weightless(zeros: int, patches: int) -> str:
-    """Describe how many of the remaining patches have no weight."""
+    """Describe how many of the remaining patches have no weight.
+
+    Args:
+        zeros: Number of patches without weight.
+        patches: Number of remaining patches.
+    """
     if not zeros:
         return f"all {patches} remaining patches carry some weight"
     return f"{zeros} of the {patches} remaining patches {'carries' if zeros == 1 else 'carry'} no weight"

@@ -22,7 +22,7 @@ from fpc_core.lessons.step import (
 )
 
 TIMES = (1.2, 2.0, 4.0, 8.0)  # Choices of the quiz, as multiples of an even split.
-LEVEL = 0.05  # Mean shares whose relative difference is smaller count as equal.
+LEVEL = 0.05  # Relative difference below which two mean shares count as equal.
 
 
 def tokens(case: LessonContext) -> Step:
@@ -67,7 +67,11 @@ def tokens(case: LessonContext) -> Step:
 
 
 def without(case: LessonContext, row: int) -> str:
-    """Describe the ranking without one of the decoder's neighbours, given by its row.
+    """Describe how the ranking would change without one of the decoder's neighbours.
+
+    Args:
+        case: Search of the lesson.
+        row: Row of the neighbour in the gallery memory.
 
     Raises:
         ValueError: The decoder has no other neighbour.
@@ -75,7 +79,7 @@ def without(case: LessonContext, row: int) -> str:
     trace, retriever = case.trace, case.retriever
     others = trace.consolidation.neighbors[trace.consolidation.neighbors != row]
     if not len(others):
-        raise ValueError("the decoder needs at least one neighbour")
+        raise ValueError(f"the decoder reads only the neighbour {row}, which cannot be left out; use a larger K")
     changed = retriever.by_feature(retriever.consolidate(trace.encoding, others, trace.settings.variant).feature)
     ranks_with, ranks_without = (case.rule.ranks(each) for each in (trace.final, changed))
     head = f"Without {case.name(row)}"
@@ -92,7 +96,7 @@ def without(case: LessonContext, row: int) -> str:
 def shares(case: LessonContext) -> Step:
     """Build the step on the decoder's attention (Eq. 13)."""
     result = case.trace.consolidation
-    # This share is computed from the rounded ones, so that the printed numbers add up.
+    # The last share is computed from the rounded others, so that the printed numbers add up.
     rest = 1 - float(number(result.cls_share)) - float(number(result.query_share))
     parts = " + ".join(number(each) for each in (result.cls_share, result.query_share, rest))
     final = case.rule.ranks(case.trace.final)
@@ -149,7 +153,7 @@ def _quiz(shares_of: np.ndarray, tones: list[MatchLabel]) -> Quiz:
             ("more", "about the same", "less"),
             0 if ratio > 1 + LEVEL else (2 if ratio < 1 - LEVEL else 1),
             f"On average {share(float(right.mean()))} each for the {len(right)} right ones, "
-            f"{share(float(wrong.mean()))} for the {len(wrong)} wrong ones. The decoder does not know the identities.",
+            f"{share(float(wrong.mean()))} for the {len(wrong)} wrong ones. The decoder does not use identities.",
         )
     even = float(shares_of.sum()) / len(shares_of)
     times = float(shares_of.max()) / even

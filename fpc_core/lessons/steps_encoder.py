@@ -1,4 +1,4 @@
-"""Steps 1 to 3: how the model sees the query, what it attends to, and what it drops (Sec. 3.1)."""
+"""Steps 1 to 3: the patches of the query, the attention to them, and which of them are dropped (Sec. 3.1)."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def patches(case: LessonContext) -> Step:
         title="Patches and positions",
         question="How does the model see an image?",
         text=f"The image is cut into **patches** of {size} × {size} pixels, {overlap}. Each becomes a **token**: a "
-        f"list of {config.width} numbers. Embeddings of its position{camera} are added so the model knows "
-        "where each patch came from. One extra token, **[cls]**, summarises the whole image.",
+        f"list of {config.width} numbers. Embeddings of its position{camera} are added, because a token alone does "
+        "not encode where its patch was. One extra token, **[cls]**, summarises the whole image.",
         today=f"For this query: {rows} rows of {columns} give {config.patches} patches, plus [cls].",
         equations=(
             Equation(
@@ -179,7 +179,15 @@ _KEPT_PATCHES = {
 
 
 def _grid(stage: DropStage, grid: tuple[int, int]) -> np.ndarray:
-    """Return the attention in a dropping block as a (rows, columns) grid, NaN for patches dropped earlier."""
+    """Return the attention in a dropping block as a grid.
+
+    Args:
+        stage: The dropping block.
+        grid: Rows and columns of the grid.
+
+    Returns:
+        (rows, columns) float32; NaN for patches that were dropped earlier.
+    """
     return to_grid(stage.attention[0].cpu().numpy(), stage.entered[0].cpu().numpy(), grid)
 
 

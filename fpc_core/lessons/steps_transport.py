@@ -1,4 +1,4 @@
-"""Steps 6 and 7: the cheapest transport between two images, and why one hit wins (Sec. 3.2)."""
+"""Steps 6 and 7: the cheapest transport between two images, and why one hit is ranked first (Sec. 3.2)."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def distance(case: LessonContext) -> Step:
 
 
 def _first_by_cosine(case: LessonContext) -> Quiz:
-    """Build the quiz on which hit, without junk, cosine alone ranks first."""
+    """Build the quiz on the hit that the cosine alone would rank first, without junk."""
     rows = case.trace.by_cosine.indices.tolist()
     nearest = case.rule.nearest(case.trace.by_distance.indices.tolist()), case.rule.nearest(rows)
     by_d, by_cos = (first if row is None else row for row, first in zip(nearest, (case.hit, rows[0]), strict=True))

@@ -7,7 +7,7 @@ import numpy as np
 from fpc_core.results import Ranking, Swap
 from fpc_core.runtime.interruption import lazy_property
 
-_ROUNDING = 16 * np.finfo(np.float64).eps  # Bound on the relative error of D at a swap, with room to spare.
+_ROUNDING = 16 * np.finfo(np.float64).eps  # Generous bound on the relative rounding error of D at a swap.
 
 
 def combined_distance(d_cos: np.ndarray, d_emd: np.ndarray, alpha: float) -> np.ndarray:
@@ -89,7 +89,7 @@ class GalleryRanking(Ranking):
         object.__setattr__(self, "_left_out", left_out)
 
     def __sizeof__(self) -> int:
-        """Include the sorted arrays, so that caches, which measure a result once, keep within their bounds."""
+        """Include the arrays that are sorted later, because caches measure a result only when they store it."""
         return object.__sizeof__(self) + 12 * len(self._by_row)
 
     def __len__(self) -> int:
@@ -106,7 +106,7 @@ class GalleryRanking(Ranking):
         return self._sorted.distance
 
     def first(self, count: int) -> Ranking:
-        """Return the first `count` ranks; the same as in the sorted ranking."""
+        """Return the first `count` ranks, the same ones as a full sort gives."""
         spare = count + (self._left_out is not None)
         if "_sorted" in self.__dict__ or spare >= len(self._by_row):
             return super().first(count)

@@ -5,11 +5,11 @@ The CPU version solves each candidate in fused passes, the CUDA version solves a
 
     P = diag(u) K diag(v),   K = exp((f + g - cost) / epsilon)
 
-where u and v are folded into the potentials f and g whenever they leave a safe range (Schmitzer 2019, "stabilized
+where u and v are absorbed into the potentials f and g whenever they leave a safe range (Schmitzer 2019, "stabilized
 sparse scaling"). Both marginals sum to 1, so the total flow is 1 (Eq. 9) and the inequalities of Eq. 7 and 8 hold with
-equality. Every pass ends with the update of u, so the query marginal is exact to rounding and the L1 error of the
-gallery marginal decides when a candidate stops. Patches of zero weight are excluded: their scaling is 0, their
-potential -inf.
+equality. Every pass ends with the update of u, so the query marginal is exact up to rounding, and a candidate stops
+when the L1 error of its gallery marginal is small enough. Patches of zero weight are excluded: their scaling is 0 and
+their potential is -inf.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _FAR = 1e30  # This is larger than any potential.
 _SAFE = 1e12  # Largest scaling, and inverse of the smallest scaling, that is safe in float32 products.
 _CHECK_EVERY = 5  # Number of iterations of the batch between two convergence checks.
 _MAX_CELLS = 2**32  # Maximum number of kernel cells per call of compiled code: half a second on two cores.
-# Without OpenMP and TBB, numba's own threads end the process if two threads call at once.
+# Without OpenMP and TBB, numba's own thread pool ends the process if two threads call compiled code at once.
 _numba_lock = threading.Lock()
 
 
@@ -75,7 +75,15 @@ def sinkhorn_cpu(
 def sinkhorn_rows(  # noqa: PLR0912 - The pass is one function because numba would not inline its parts.
     cost: np.ndarray, a: np.ndarray, b: np.ndarray, epsilon: float, tolerance: float, max_iterations: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Solve each candidate in one fused pass per iteration; the arguments are those of `sinkhorn_cpu`.
+    """Solve each candidate with one fused pass per iteration.
+
+    Args:
+        cost: (S, M, N) ground cost, contiguous float32.
+        a: (S, M) query marginals, contiguous float32; rows sum to 1.
+        b: (S, N) gallery marginals, contiguous float32; rows sum to 1.
+        epsilon: Weight of the entropy term.
+        tolerance: A candidate stops when the L1 error of its gallery marginal is at most this value.
+        max_iterations: Maximum number of iterations, in 1..MAX_ITERATIONS.
 
     Returns:
         Distances (S,), iterations (S,), L1 errors of the gallery marginals (S,), f (S, M) and g (S, N). f and g are
@@ -143,9 +151,18 @@ def sinkhorn_rows(  # noqa: PLR0912 - The pass is one function because numba wou
 def _rebuild(
     kernel: np.ndarray, cost: np.ndarray, f: np.ndarray, g: np.ndarray, a: np.ndarray, b: np.ndarray, epsilon: float
 ) -> None:
-    """Compute f such that the kernel has row sums a, and write the kernel of f and g into `kernel`, (M, padded).
+    """Compute f such that the kernel of f and g has row sums a, and write f and this kernel into their arrays.
 
     This is the update of u in the log domain. For any epsilon, no entry exceeds the marginal of its row.
+
+    Args:
+        kernel: (M, padded) kernel, which is overwritten.
+        cost: (M, N) ground cost.
+        f: (M,) query potentials, which are overwritten.
+        g: (N,) gallery potentials.
+        a: (M,) query marginal.
+        b: (N,) gallery marginal.
+        epsilon: Weight of the entropy term.
     """
     scale = np.float32(1.0 / epsilon)
     allowed = np.where(b > 0, g, np.float32(-_FAR))  # This avoids branches in the loops below.
@@ -180,9 +197,8 @@ def _exp(x: np.float32) -> np.float32:
     p = p * r + np.float32(4.1665795894e-2)
     p = p * r + np.float32(1.6666665459e-1)
     p = p * r + np.float32(5.0000001201e-1)
-    power = np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(
-        np.float32
-    )  # 2^n, made from its exponent bits.
+    exponent = np.int32((np.int32(n) + np.int32(127)) << np.int32(23))
+    power = exponent.view(np.float32)  # 2^n, built from the bits of its exponent.
     return (p * r * r + r + np.float32(1.0)) * power
 
 
@@ -203,10 +219,21 @@ def _absorb(
 def sinkhorn_batch(
     cost: Tensor, a: Tensor, b: Tensor, epsilon: float, tolerance: float, max_iterations: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Solve all candidates as a batch, for CUDA; arguments and results are those of `sinkhorn_rows`.
+    """Solve all candidates as a batch, for CUDA.
 
-    Converged candidates leave the batch. Convergence is checked only every few iterations, because each check requires
-    a synchronisation with the device.
+    Converged candidates are removed from the batch. Convergence is checked only every few iterations, because each
+    check requires a synchronisation with the device.
+
+    Args:
+        cost: (S, M, N) float32 ground cost.
+        a: (S, M) float32 query marginals; rows sum to 1.
+        b: (S, N) float32 gallery marginals; rows sum to 1.
+        epsilon: Weight of the entropy term.
+        tolerance: A candidate stops when the L1 error of its gallery marginal is at most this value.
+        max_iterations: Maximum number of iterations.
+
+    Returns:
+        Tensors with the same content as the arrays of `sinkhorn_rows`.
     """
     count = len(cost)
     on_a, on_b = a > 0, b > 0
@@ -246,7 +273,18 @@ def sinkhorn_batch(
 
 
 def _row_potential(cost: Tensor, g: Tensor, a: Tensor, on_b: Tensor, epsilon: float) -> Tensor:
-    """Return f, (S, M), such that the kernel of f and g has row sums a, computed in the log domain; 0 where a is 0."""
+    """Return f such that the kernel of f and g has row sums a, computed in the log domain.
+
+    Args:
+        cost: (S, M, N) ground cost.
+        g: (S, N) gallery potentials.
+        a: (S, M) query marginals.
+        on_b: (S, N) bool, whether a gallery patch has weight.
+        epsilon: Weight of the entropy term.
+
+    Returns:
+        (S, M) query potentials, 0 where `a` is 0.
+    """
     exponent = ((g.unsqueeze(1) - cost) / epsilon).masked_fill(~on_b.unsqueeze(1), -torch.inf)
     return torch.where(a > 0, epsilon * (a.clamp_min(1e-37).log() - exponent.logsumexp(dim=2)), 0.0)
 

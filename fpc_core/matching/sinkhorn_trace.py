@@ -1,7 +1,7 @@
-"""Sinkhorn one scaling at a time, for display; searches use `sinkhorn.py`.
+"""Compute Sinkhorn one scaling at a time, for display; searches use `sinkhorn.py`.
 
-The iterates are those of the solver: both start from g = 0 and fit the rows first. This version works in the log domain
-and in float64, so that epsilon may be very small. It is a few hundred times slower.
+The iterates equal those of the solver: both start from g = 0 and fit the rows first. This version works in the log
+domain and in float64, so that epsilon may be very small. It is a few hundred times slower than the solver.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class FittedSide(StrEnum):
 
 @dataclass(frozen=True, eq=False)
 class Scaling:
-    """State after one scaling; P = exp((f + g - cost) / epsilon) = diag(u) K diag(v), K = exp(-cost / epsilon).
+    """State after one scaling, with P = exp((f + g - cost) / epsilon) = diag(u) K diag(v) and K = exp(-cost / epsilon).
 
     Attributes:
         iteration: 0 for the kernel K itself; each later iteration has a row scaling and a column scaling.
@@ -64,7 +64,7 @@ def scalings(cost: np.ndarray, a: np.ndarray, b: np.ndarray, epsilon: float) -> 
         epsilon: Weight of the entropy term, positive.
 
     Raises:
-        ValueError: Shapes or values do not meet these conditions.
+        ValueError: The shapes do not match, `epsilon` is not positive, or a marginal is negative or does not sum to 1.
     """
     cost, a, b = (np.asarray(each, dtype=np.float64) for each in (cost, a, b))
     if cost.shape != (len(a), len(b)) or epsilon <= 0:
@@ -74,7 +74,10 @@ def scalings(cost: np.ndarray, a: np.ndarray, b: np.ndarray, epsilon: float) -> 
         )
     for name, each in (("a", a), ("b", b)):
         if not (each.min() >= 0 and abs(each.sum() - 1) <= 1e-3):  # The condition is negated so that NaN is refused.
-            raise ValueError(f"the marginal {name} must be non-negative and sum to 1; divide it by its sum")
+            raise ValueError(
+                f"the marginal {name} must be non-negative and sum to 1, got a minimum of {each.min():g} and a sum of "
+                f"{each.sum():g}; divide it by its sum"
+            )
     with np.errstate(divide="ignore"):
         log_a, log_b = np.log(a), np.log(b)
     f, g = np.where(a > 0, 0.0, -np.inf), np.where(b > 0, 0.0, -np.inf)
@@ -98,6 +101,6 @@ def scalings(cost: np.ndarray, a: np.ndarray, b: np.ndarray, epsilon: float) -> 
 
 
 def _log_sum_exp(exponent: np.ndarray, axis: int) -> np.ndarray:
-    """Return the log of the sum of e^exponent along an axis, ten times faster than scipy on such small arrays."""
-    peak = exponent.max(axis=axis, keepdims=True)  # It is finite, as each row and column has a positive weight.
+    """Return the log of the sum of e^exponent along an axis; for small arrays, this is ten times faster than scipy."""
+    peak = exponent.max(axis=axis, keepdims=True)  # It is finite, because each marginal has a positive weight.
     return peak.squeeze(axis) + np.log(np.exp(exponent - peak).sum(axis=axis))

@@ -2,12 +2,12 @@
 
     minimise  sum_mn P_mn cost_mn (Eq. 5)   subject to  P >= 0 (Eq. 6),  P^T 1 = b (Eq. 7),  P 1 = a (Eq. 8)
 
-The paper's Eq. 7 and 8 are inequalities (<=), its weights are not normalised, and the flow is the smaller side's total
-(Eq. 9). In both variants we divide the weights of each side by their sum, as the released code does: then all weight
-moves, Eq. 9 holds, and the inequalities are equalities. In the paper the totals are as M to N if no weight is cut at 0,
-so only M / N of the gallery's weight moves: on the demo set D_EMD would be 12 % lower in the median, and 94 % of the
-ten nearest by D the same (`benchmarks/partial_transport.py`). The weights and the ground cost have no equation number
-in the paper (Sec. 3.2).
+The paper's Eq. 7 and 8 are inequalities (<=), its weights are not normalised, and the total flow is the smaller of the
+two total weights (Eq. 9). In both variants, this module divides the weights of each image by their sum, as the released
+code does. Then all weight is moved, Eq. 9 holds, and the inequalities are equalities. With the paper's weights, the
+totals are in the ratio M : N if no weight is cut off at 0, so only M / N of the gallery's weight is moved. On the demo
+set, D_EMD would be 12 % lower in the median, and 94 % of the ten nearest images by D would be the same
+(`benchmarks/partial_transport.py`). The weights and the ground cost have no equation number in the paper (Sec. 3.2).
 
 Shapes: M query patches, N gallery patches, S candidates. Plans are query x gallery.
 """
@@ -26,7 +26,7 @@ from fpc_core.results import Transport
 from fpc_core.runtime.interruption import checkpoint
 
 _RELEASED_ITERATIONS = 100
-_RELEASED_STOP = 0.1  # The loop stops when the mean absolute change of the row scaling in a call is below this value.
+_RELEASED_STOP = 0.1  # The loop stops when the mean absolute change of the row scaling is below this value.
 MAX_PIVOTS = 1_000_000  # Maximum number of simplex pivots; POT's default of 100,000 is too small for 242 x 242.
 
 
@@ -62,13 +62,14 @@ def marginals(
     variant: Variant,
     solver: Solver = Solver.SINKHORN,
 ) -> tuple[Tensor, Tensor]:
-    """Return the marginals: the weights of the patches on both sides.
+    """Return the marginals, which are the normalised weights of the patches of both images.
 
     In the paper (Sec. 3.2), the weight of a patch is max(0, <patch, mean patch of the other image>). In the released
-    code it is max(0, cosine of the patch and the `[cls]` token of the other image). Each side is then divided by its
-    sum in both variants, although only the released code says so; see the module for what this changes. If no
-    patch of a side has a positive weight, all its patches get equal weights, because a plan needs weight to move; for
-    the solver RELEASED they keep the weight 0, as in the released code, which then sets the similarity to 0.
+    code, it is max(0, cosine of the patch and the `[cls]` token of the other image). In both variants, the weights of
+    each image are then divided by their sum, although only the released code does so; the docstring of the module
+    explains the effect. If no patch of an image has a positive weight, all its patches get equal weights, because a
+    plan needs weight to move. For the solver RELEASED, they keep the weight 0 as in the released code, which then sets
+    the similarity to 0.
 
     Args:
         query_cls: (C,) `[cls]` token of the query.
@@ -130,7 +131,7 @@ def solve(cost: Tensor, a: Tensor, b: Tensor, settings: TransportSettings) -> Tr
     f, g = np.where(query > 0, f, -np.inf), np.where(gallery > 0, g, -np.inf)
     if not np.isfinite(distance).all():
         raise ValueError(
-            f"Sinkhorn lost its precision at epsilon {settings.epsilon}; raise epsilon or use solver=exact"
+            f"Sinkhorn is numerically unstable at epsilon {settings.epsilon}; raise epsilon or use solver=exact"
         )
     return Transport(distance, iterations, error, query, gallery, f, g)
 
@@ -179,7 +180,15 @@ def solve_exact(cost: np.ndarray, a: np.ndarray, b: np.ndarray) -> tuple[np.ndar
 
 
 def _weights(agreement: Tensor, fallback: float) -> Tensor:
-    """Turn inner products (S, n) into non-negative weights (S, n) whose rows sum to 1, or `fallback` if none is > 0."""
+    """Clip agreements at 0, and scale every row to sum to 1.
+
+    Args:
+        agreement: (S, n) similarity of every patch to the other image.
+        fallback: Sum of a row without a positive agreement, which is shared equally.
+
+    Returns:
+        (S, n) non-negative weights.
+    """
     positive = agreement.float().clamp_min(0.0)
     total = positive.sum(dim=1, keepdim=True)
     return torch.where(total > 0, positive / total.clamp_min(1e-30), fallback / positive.shape[1])
@@ -204,9 +213,18 @@ def _released(cost: Tensor, a: Tensor, b: Tensor, epsilon: float) -> Transport:
 
     The loop stops when the row scaling changes by less than 0.1 on average over all candidates, so a distance depends
     on the other candidates in the same call. Plans are not normalised and match their marginals only roughly;
-    `marginal_error` is the remaining error. Where a side has no weight, the scalings become NaN, as in the released
-    code, which then sets the similarity to 0: the plan is 0 and the distance 1. These NaN also enter the average that
-    stops the loop. Raise ValueError on overflow, where the released code returns a similarity of 0, too.
+    `marginal_error` is the remaining error. If an image has no weight, the scalings become NaN, as in the released
+    code, which then sets the similarity to 0; here, the plan is 0 and the distance is 1. These NaN also enter the
+    average that stops the loop.
+
+    Args:
+        cost: (S, M, N) ground cost.
+        a: (S, M) query marginals; rows sum to 1 or to 0.
+        b: (S, N) gallery marginals; rows sum to 1 or to 0.
+        epsilon: Weight of the entropy term.
+
+    Raises:
+        ValueError: The scalings overflow; the released code returns a similarity of 0 in this case.
     """
     cost, a, b = cost.float(), a.float(), b.float()
     kernel = torch.exp(-cost / epsilon).transpose(1, 2)  # Shape (S, N, M), gallery x query, as released.
@@ -250,4 +268,7 @@ def _check(cost: Tensor, a: Tensor, b: Tensor, solver: Solver) -> None:
             raise ValueError(f"the {name} contains NaN or Inf; check the tokens it was computed from")
     for name, low, off in (("query", low_a, off_a), ("gallery", low_b, off_b)):
         if low < 0 or off > 1e-3:
-            raise ValueError(f"every {name} marginal must be non-negative and sum to 1; divide it by its sum")
+            raise ValueError(
+                f"every {name} marginal must be non-negative and sum to 1, got a minimum of {low:g} and a sum that is "
+                f"off by {off:g}; divide it by its sum"
+            )

@@ -1,7 +1,7 @@
-"""Convert tensors of other code so that the model computes the same with the tensors that it has.
+"""Replace tensors that this model does not have, such as those of layer scale, by equivalent changes to other tensors.
 
-None of these conversions changes a result beyond rounding: the factors of layer scale are multiplied into the layer
-before them, an absent bias of queries, keys and values is 0, and the mean camera embedding is added to the positions.
+No conversion changes a result beyond rounding: the factors of layer scale are multiplied into the layer before them, an
+absent bias of queries, keys and values is 0, and the mean camera embedding is added to the positions.
 """
 
 from __future__ import annotations
@@ -57,12 +57,12 @@ def adapt(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], tuple[str, 
 def add_mean_camera(
     tensors: Mapping[str, Tensor], position: str, camera: str, factor: float, *, on_cls: bool
 ) -> dict[str, Tensor]:
-    """Return tensors without camera embeddings, whose mean is added to the position embeddings.
+    """Add the mean of the camera embeddings to the position embeddings, and remove the camera embeddings.
 
     Args:
         tensors: Tensors of a file.
-        position: Name of the position embeddings, (1, 1 + N, C).
-        camera: Name of the camera embeddings, (cameras, 1, C).
+        position: Name of the position embeddings, a tensor (1, 1 + N, C).
+        camera: Name of the camera embeddings, a tensor (cameras, 1, C).
         factor: Factor of the camera embeddings (`ModelConfig.camera_factor`).
         on_cls: Whether the embedding belongs to `[cls]` alone (`VitOptions.camera_on_cls`).
 

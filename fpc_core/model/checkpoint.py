@@ -56,8 +56,8 @@ def load_checkpoint(
         image_size: Height and width of the input in pixels, if the file does not determine them.
         stride: Stride of the patches in pixels, if the file does not determine it (see `positions.place`).
         heads: Number of attention heads, if the width does not determine it.
-        mean_camera: Whether to give every image the mean of the camera embeddings, for data with more cameras than the
-            weights or with others.
+        mean_camera: Whether to give every image the mean of the camera embeddings, for data whose cameras are not those
+            that the weights were trained with.
         to_train: Whether to load the model to train it on other data. Camera embeddings for another number of cameras
             are then randomly initialised, too, so the model is not suitable for searching.
 
@@ -184,9 +184,15 @@ def _parse_config(text: str, path: Path) -> ModelConfig:
 
 @dataclass(frozen=True)
 class _Content:
-    """What a file contains: its family, its tensors under the common names, and what is not part of the model.
+    """Content of a weight file.
 
-    `stored` is the number of the model's tensors in the file, before they were converted.
+    Attributes:
+        source: Family of the model.
+        tensors: Tensors under the names that all families share (see `families.Converted`).
+        settings: Settings that the family determines.
+        notes: Sentences on how tensors were converted.
+        aside: List of content that is not part of the model.
+        stored: Number of the model's tensors in the file, before they were converted.
     """
 
     source: Source
@@ -224,7 +230,7 @@ def _recognise(file: WeightFile, own_config: ModelConfig | None, path: Path) -> 
 
 
 def _unknown(file: WeightFile, path: Path) -> str:
-    """Return a message on a file of no known family."""
+    """Return the message for a file whose model is of no supported family."""
     contains = f"it contains {brief(count_by_group(file.tensors))}"
     if file.others and len(file.tensors) < len(file.others) + 2:
         contains = f"and does not contain a dictionary of tensors ({brief(', '.join(file.others))})"
@@ -247,9 +253,9 @@ def _check_patch_embedding(tensors: Mapping[str, Tensor], base: str, settings: S
 
 
 def assumed_functions(vit: VitOptions) -> str:
-    """Return a sentence on the functions of a model on which no tensor depends.
+    """Return a sentence on the activation and the epsilon of the norms, which no tensor reveals.
 
-    Weights of a model with others load without an error and run wrong.
+    Weights that were trained with other ones load without an error, but give wrong results.
     """
     activation = "quick GELU" if vit.activation is Activation.QUICK_GELU else "exact GELU"
     source = "as in CLIP" if vit.activation is Activation.QUICK_GELU else "as in ViT (not quick GELU as in CLIP)"
@@ -259,7 +265,22 @@ def assumed_functions(vit: VitOptions) -> str:
 def _architecture(
     content: _Content, config: ModelConfig | None, own_config: ModelConfig | None, stated: Mapping[str, Any], path: Path
 ) -> tuple[ModelConfig, tuple[str, ...], tuple[int, int] | None]:
-    """Return the architecture, sentences on what was assumed, and, if inferred, the grid of the file's positions."""
+    """Determine the architecture of the model.
+
+    Args:
+        content: Content of the file.
+        config: Architecture that the caller passed, or None.
+        own_config: Architecture that the file states, or None.
+        stated: Image size, stride and heads that the caller passed, by name; None for those that were not passed.
+        path: Path of the file, for messages.
+
+    Returns:
+        The architecture, sentences on what was assumed, and the grid of the file's positions if the architecture was
+        inferred.
+
+    Raises:
+        CheckpointError: The architecture cannot be inferred, or does not fit the file.
+    """
     assumed: tuple[str, ...] = ()
     trained: tuple[int, int] | None = None
     source, tensors = content.source, content.tensors
@@ -295,7 +316,17 @@ def _architecture(
 def _without_cameras(
     tensors: dict[str, Tensor], config: ModelConfig, own_config: ModelConfig | None, path: Path
 ) -> tuple[dict[str, Tensor], ModelConfig, str]:
-    """Replace the camera embeddings by their mean; return tensors, config and a sentence on this."""
+    """Replace the camera embeddings by their mean.
+
+    Args:
+        tensors: Tensors of the file under the common names.
+        config: Architecture of the model.
+        own_config: Architecture that the file states, or None.
+        path: Path of the file, for messages.
+
+    Returns:
+        Tensors and architecture without cameras, and a sentence on the replacement.
+    """
     position, camera = ("encoder.position", "encoder.camera") if own_config else ("base.pos_embed", "base.sie_embed")
     if camera in tensors and position in tensors:
         try:
@@ -307,7 +338,7 @@ def _without_cameras(
 
 
 def _template(config: ModelConfig, path: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Return the model's tensors without data, and the empty ones."""
+    """Return the tensors of the model without their data (on the meta device), and its tensors without elements."""
     try:
         with torch.device("meta"):
             template = FPC(config).state_dict()
@@ -318,7 +349,7 @@ def _template(config: ModelConfig, path: Path) -> tuple[dict[str, Tensor], dict[
 
 
 def _is_optional(name: str, source: Source) -> bool:
-    """Return whether a file may lack a tensor that it usually has, because no query needs it."""
+    """Return whether a file of a family may lack the tensor `name` of an FPC, because searches do not need it."""
     heads = () if source is Source.OWN else ("classifier.weight", "rec_classifier.weight")
     return name in heads or name.endswith(COUNTER)
 
@@ -326,7 +357,7 @@ def _is_optional(name: str, source: Source) -> bool:
 def _mismatch(
     path: Path, source: Source, config: ModelConfig, missing: Sequence[str], unexpected: Sequence[str]
 ) -> str:
-    """Return a message on tensors that are missing or unexpected, which begins with one of them."""
+    """Return the message for a file with missing or unexpected tensors, which begins with one of them."""
     cause = [f"{brief(key, 80)} is not part of this model" for key in unexpected[:1]]
     cause += [f"{brief(key, 80)} is missing" for key in missing[:1]]
     return (

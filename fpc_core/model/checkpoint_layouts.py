@@ -1,6 +1,6 @@
-"""Which tensor of a checkpoint is which tensor of an FPC, and the architecture inferred from their shapes.
+"""Map the tensors of a checkpoint to those of an FPC, and infer the architecture from their shapes.
 
-Both work on the names that the adapters of all families share (`families.Converted`).
+Both use the tensor names that the adapters of all families share (`families.Converted`).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Inferred:
     Attributes:
         config: Architecture of the model.
         placement: Image size, stride and position grid.
-        assumed: Sentences on what the file does not state, beside those of its family.
+        assumed: Sentences on assumptions that the file does not confirm, besides those of its family.
     """
 
     config: ModelConfig
@@ -46,7 +46,7 @@ class Inferred:
     assumed: tuple[str, ...]
 
 
-_DEPTH_AND_HEADS = {192: (12, 3), 384: (12, 6), 768: (12, 12), 1024: (24, 16)}  # Of each ViT width.
+_DEPTH_AND_HEADS = {192: (12, 3), 384: (12, 6), 768: (12, 12), 1024: (24, 16)}  # Depth and heads of each ViT width.
 _EMBEDDINGS = {
     "encoder.cls_token": "cls_token",
     "encoder.position": "pos_embed",
@@ -127,8 +127,8 @@ def infer_config(
     family = FAMILIES[source]
     base = family.base
     width = tensors[base + "cls_token"].shape[-1]
-    usual_depth, usual_heads = _DEPTH_AND_HEADS.get(width, (0, 0))
-    if not (heads or usual_heads):
+    default_depth, default_heads = _DEPTH_AND_HEADS.get(width, (0, 0))
+    if not (heads or default_heads):
         raise ValueError(
             f"the width must be one of {sorted(_DEPTH_AND_HEADS)} to infer the heads, got {width}; pass the config, "
             "or state the number of heads with --heads"
@@ -137,8 +137,8 @@ def infer_config(
         int(match[1]) for name in tensors if (match := re.match(rf"{re.escape(base)}blocks\.(\d{{1,4}})\.", name))
     }
     depth = max(numbers) + 1
-    if depth == usual_depth - 1 and any(name.startswith("b1.") for name in tensors):
-        depth = usual_depth  # `b1` replaces the last block, which the file then need not contain.
+    if depth == default_depth - 1 and any(name.startswith("b1.") for name in tensors):
+        depth = default_depth  # `b1` replaces the last block, which the file then need not contain.
     vit = vit_options(source, tensors, settings)
     patch_size = tensors[base + "patch_embed.proj.weight"].shape[-1] * (1 if vit.stem is Stem.NONE else 2)
     positions = tensors[base + "pos_embed"].shape[1] - 1
@@ -151,7 +151,7 @@ def infer_config(
         stride=placement.stride,
         width=width,
         depth=depth,
-        heads=heads or usual_heads,
+        heads=heads or default_heads,
         mlp_ratio=tensors[base + "blocks.0.mlp.fc1.weight"].shape[0] / width,
         token_blocks=max(1, depth - 1),
         cameras=0 if cameras is None else cameras.shape[0],
@@ -166,7 +166,7 @@ def infer_config(
             f"{positions})"
         )
     if not heads:
-        assumed.append(f"{usual_heads} heads (the usual number for width {width}); --heads states another number")
+        assumed.append(f"{default_heads} heads (the usual number for width {width}); --heads sets another number")
     return Inferred(config, placement, tuple(assumed))
 
 
@@ -192,7 +192,7 @@ def count_by_group(names: Iterable[str]) -> str:
             numbers[int(match[2])] = numbers.get(int(match[2]), 0) + 1
             continue
         parts = name.split(".")
-        # Such names begin with b1.0, rec_b.1 or decoder.block, for example.
+        # Nested names begin, for example, with b1.0, rec_b.1 or decoder.block.
         nested = len(parts) > 2 and (parts[1].isdigit() or parts[0] == "decoder")
         group = ".".join(parts[:2]) if nested else name.rpartition(".")[0]
         group = name if group in ("", "base", "encoder") else group
@@ -205,7 +205,12 @@ def count_by_group(names: Iterable[str]) -> str:
 
 
 def brief(text: str, limit: int = 110) -> str:
-    """Return a list as text, without its end if it is longer than `limit` characters."""
+    """Cut a text, such as a list of names, at its end if it is too long for a message.
+
+    Args:
+        text: Text to cut.
+        limit: Maximum number of characters.
+    """
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 

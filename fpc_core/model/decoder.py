@@ -1,4 +1,4 @@
-"""Consolidation decoder C (Sec. 3.3): one transformer block, of which only the `[cls]` row is used."""
+"""Consolidation decoder C (Sec. 3.3), a transformer block of which only the `[cls]` row is computed."""
 
 from __future__ import annotations
 
@@ -83,11 +83,11 @@ def consolidate(block: Any, norm: nn.Module, tokens: Tensor) -> tuple[Tensor, Te
 
 
 def cls_row(block: Any, tokens: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute the `[cls]` row of a timm Block in a differentiable way.
+    """Compute the `[cls]` row of a timm Block without the keys and values of all tokens; this is differentiable.
 
-    Keys and values are never computed. With x_n = LN(token n), the logit of head h is q . (W_k x_n + b_k). Instead of
-    every token, the query is multiplied by W_k; b_k adds the same number to every logit and cancels in the softmax. The
-    value is sum_n a_n (W_v x_n + b_v) = W_v (sum_n a_n x_n) + b_v, because the attention sums to 1.
+    With x_n = LN(token n), the logit of head h is q . (W_k x_n + b_k). W_k is multiplied with the query instead of with
+    every token; b_k adds the same number to every logit and cancels in the softmax. The value is
+    sum_n a_n (W_v x_n + b_v) = W_v (sum_n a_n x_n) + b_v, because the attention sums to 1.
 
     Args:
         block: A timm Block.
@@ -106,8 +106,8 @@ def cls_row(block: Any, tokens: Tensor) -> tuple[Tensor, Tensor]:
 def cls_rows(block: Any, cls: Tensor, tokens: Tensor, member: Tensor) -> Tensor:
     """Compute the `[cls]` rows of B inputs that consist of tokens from a common pool.
 
-    All tokens are normalised once, and two matrix products are enough for all inputs, because tokens that do not belong
-    to an input are masked out.
+    All tokens are normalised once, and two matrix products are sufficient for all inputs, because tokens that do not
+    belong to an input are masked.
 
     Args:
         block: A timm Block.
@@ -158,7 +158,15 @@ def cls_rows_without(block: Any, tokens: Tensor, at_once: int = 256) -> Tensor:
 
 
 def _query_through_keys(block: Any, x: Tensor) -> Tensor:
-    """Return the query of every head multiplied by that head's W_k, (B, heads, C); x: (B, C) normalised `[cls]`."""
+    """Return the query of every head multiplied by that head's W_k.
+
+    Args:
+        block: A timm Block.
+        x: (B, C) `[cls]` tokens after the block's first norm.
+
+    Returns:
+        (B, heads, C) projected queries.
+    """
     attn = block.attn
     to_query, to_key, _ = attn.qkv.weight.chunk(3)  # Each has shape (C, C).
     split = (attn.num_heads, attn.head_dim)
@@ -167,7 +175,16 @@ def _query_through_keys(block: Any, x: Tensor) -> Tensor:
 
 
 def _finish_block(block: Any, cls: Tensor, mixed: Tensor) -> Tensor:
-    """Run the rest of the block for `[cls]`, (B, C); cls: (B, C), mixed: (B, heads, C) attention-weighted tokens."""
+    """Run the rest of a block for the `[cls]` row.
+
+    Args:
+        block: A timm Block.
+        cls: (B, C) `[cls]` tokens that entered the block.
+        mixed: (B, heads, C) normalised tokens, weighted by the attention of every head.
+
+    Returns:
+        (B, C) `[cls]` rows.
+    """
     attn = block.attn
     to_value, bias = attn.qkv.weight.chunk(3)[2], attn.qkv.bias.chunk(3)[2]
     split = (attn.num_heads, attn.head_dim)

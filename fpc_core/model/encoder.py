@@ -25,7 +25,7 @@ _ACTIVATIONS: Mapping[Activation, type[nn.Module]] = {Activation.GELU: nn.GELU, 
 
 
 def layer_norm(config: ModelConfig) -> nn.LayerNorm:
-    """Build a layer norm over the channels; its epsilon is 1e-6 in ViT and TransReID, whereas torch has 1e-5."""
+    """Build a layer norm over the channels; its epsilon is 1e-6 in ViT and TransReID, not torch's default of 1e-5."""
     return nn.LayerNorm(config.width, eps=config.vit.norm_eps)
 
 
@@ -50,8 +50,8 @@ def transformer_block(config: ModelConfig, drop_path: float = 0.0) -> Block:
 class SparseEncoder(nn.Module):
     """Patch embedding, position and camera embeddings (Eq. 1), and the first `config.token_blocks` blocks.
 
-    Models of other families may have more (`VitOptions`): extra tokens between `[cls]` and the patches, whose positions
-    are part of them; a stem before the patch embedding; and a norm before the blocks.
+    Models of other families may also have (`VitOptions`) extra tokens between `[cls]` and the patches, which include
+    their position embeddings; a stem before the patch embedding; and a norm before the blocks.
 
     Args:
         config: Architecture of the model.
@@ -86,7 +86,7 @@ class SparseEncoder(nn.Module):
             nn.init.trunc_normal_(embedding, std=0.02)
 
     def forward(self, images: Tensor, cameras: Tensor | None, prune: PruneSettings) -> Encoding:
-        """Encode images; see `prefix` and `finish`.
+        """Encode images by calling `prefix` and `finish`.
 
         Args:
             images: (B, 3, H, W) normalised images.
@@ -104,7 +104,7 @@ class SparseEncoder(nn.Module):
             block: Index of the first dropping block.
 
         Raises:
-            ValueError: The shape, a camera or the block is invalid.
+            ValueError: The shape of the images, a camera or the block is invalid.
         """
         self._check_block(block)
         with self.casting(images.device):
@@ -164,7 +164,7 @@ class SparseEncoder(nn.Module):
             (B, 1 + E + N, C) tokens: `[cls]`, extra tokens, patches.
 
         Raises:
-            ValueError: The shape or a camera is invalid.
+            ValueError: The shape of the images or a camera is invalid.
         """
         if images.ndim != 4 or images.shape[1:] != (3, *self.config.image_size):
             height, width = self.config.image_size
@@ -182,16 +182,24 @@ class SparseEncoder(nn.Module):
         return self.norm_pre(tokens)
 
     def casting(self, device: torch.device) -> AbstractContextManager[object]:
-        """Return a context in which matrix products use `precision`.
-
-        For float32, it does not change the autocast settings of the caller.
-        """
+        """Return a context in which matrix products use `precision`; for float32, it keeps the caller's settings."""
         if self.precision is Precision.FLOAT32:
             return nullcontext()
         return torch.autocast(device.type, getattr(torch, self.precision.value))
 
     def _camera(self, cameras: Tensor | None, images: int) -> Tensor:
-        """Return the camera embedding of each image, (B, 1, C), or the mean, (1, 1, C), if `cameras` is None."""
+        """Return the camera embedding of each image.
+
+        Args:
+            cameras: (B,) int64 cameras, or None for the mean embedding.
+            images: Number of images (B).
+
+        Returns:
+            (B, 1, C) embeddings, or (1, 1, C) for the mean embedding.
+
+        Raises:
+            ValueError: The number of cameras differs, or the model has no embedding for one of them.
+        """
         if cameras is None:
             return self.camera.mean(dim=0, keepdim=True)
         if cameras.shape != (images,):
@@ -199,8 +207,7 @@ class SparseEncoder(nn.Module):
         low, high = torch.stack(cameras.aminmax()).cpu().tolist() if images else (0, 0)
         if not 0 <= low <= high < self.config.cameras:
             raise ValueError(
-                f"cameras must be in 0..{self.config.cameras - 1}, got {low}..{high}; pass None for cameras that the "
-                "model does not know"
+                f"cameras must be in 0..{self.config.cameras - 1}, got {low}..{high}; pass None for other cameras"
             )
         return self.camera[cameras]
 
@@ -215,9 +222,9 @@ class SparseEncoder(nn.Module):
 def trace_blocks(
     blocks: Iterable[Any], tokens: Tensor, prune: PruneSettings, first_patch: int = 1
 ) -> tuple[DropStage, ...]:
-    """Run timm Blocks as `SparseEncoder` and `GlobalHead` do, and record the `[cls]` attention of every block.
+    """Run all blocks of a model, and record the `[cls]` attention of every block.
 
-    A search records attention at the dropping blocks only (`SparseEncoder.finish`).
+    The tokens are those of `SparseEncoder` and `GlobalHead`, which record attention only at the dropping blocks.
 
     Args:
         blocks: All blocks, in order.
@@ -243,9 +250,9 @@ def trace_blocks(
 
 
 def _attend(block: Any, tokens: Tensor, first_patch: int = 1) -> tuple[Tensor, Tensor]:
-    """Run the attention half of a timm Block, and compute the attention that decides which patches are dropped (Eq. 2).
+    """Run the attention half of a timm Block, and compute the attention by which patches are dropped (Eq. 2).
 
-    Of the attention matrix, only the `[cls]` row is computed explicitly.
+    Only the `[cls]` row of the attention matrix is computed explicitly.
 
     Args:
         block: A timm Block.
@@ -272,7 +279,7 @@ def _mlp(block: Any, tokens: Tensor) -> Tensor:
 def _drop(
     tokens: Tensor, positions: Tensor, attention: Tensor, prune: PruneSettings, block: int, patches: int
 ) -> tuple[Tensor, Tensor]:
-    """Keep `prune.kept(n)` of n patch tokens, or those that are not given, in descending order of score.
+    """Drop patch tokens at one block, and sort the others by descending score.
 
     Equal scores keep their token order. If nothing is dropped in any block, the tokens and their order do not change.
 
@@ -300,13 +307,16 @@ def _drop(
 
 
 def _without_given(order: Tensor, positions: Tensor, given: tuple[int, ...], patches: int) -> Tensor:
-    """Remove given patches from an order of tokens; every image loses the same patches, so the rest is a matrix.
+    """Remove given patches from an order of tokens. Every image loses the same patches, so the result is a matrix.
 
     Args:
         order: (B, n) indices of the patch tokens, in the order in which they are kept.
         positions: (B, n) grid positions of the patch tokens.
         given: Grid positions of the patches to drop.
         patches: Number of patches in the full grid.
+
+    Returns:
+        (B, k) indices of the remaining patch tokens.
     """
     is_kept = torch.ones(patches, dtype=torch.bool, device=order.device)
     is_kept[torch.tensor(given, dtype=torch.int64, device=order.device)] = False
@@ -314,10 +324,19 @@ def _without_given(order: Tensor, positions: Tensor, given: tuple[int, ...], pat
 
 
 def _score(positions: Tensor, attention: Tensor, prune: PruneSettings, patches: int) -> Tensor:
-    """Return a score for each patch, (B, n); the patches with the highest scores are kept (Table 5).
+    """Return a score for each patch; the patches with the highest scores are kept (Table 5).
 
     Random scores belong to grid positions and come from a CPU generator, so that a seed selects the same positions on
     every device, for every image and in every batch. Every later block also keeps a uniform random sample.
+
+    Args:
+        positions: (B, n) grid positions of the patch tokens.
+        attention: (B, n) attention of `[cls]` to the patch tokens.
+        prune: Settings with the strategy and the seed.
+        patches: Number of patches in the full grid.
+
+    Returns:
+        (B, n) scores.
     """
     if prune.strategy is DropStrategy.NON_SALIENT:
         return attention

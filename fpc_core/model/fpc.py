@@ -1,4 +1,4 @@
-"""The FPC network: encoder, global head and decoder, with a BNNeck and a classifier for each of the last two."""
+"""The FPC network: encoder, global head and decoder, with a BNNeck and a classifier for head and decoder each."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class FPC(nn.Module):
             nn.init.normal_(classifier.weight, std=0.001)
 
     def copy_on_cpu(self) -> FPC:
-        """Return a copy of the network on the CPU in eval mode without allocating memory on the device."""
+        """Return a copy of the network on the CPU in eval mode; the copy allocates no memory on the current device."""
         with torch.inference_mode(False), torch.device("meta"):
             copy = FPC(self.config)
         with torch.inference_mode(False):
@@ -184,7 +184,7 @@ class FPC(nn.Module):
         """
         count = member.sum(dim=1, keepdim=True)
         if not bool(count.all()):
-            raise ValueError("every set needs at least one neighbour")
+            raise ValueError(f"every set needs at least one neighbour, but set {int(count.argmin())} is empty")
         total, tokens = member.float() @ gallery_cls, gallery_patches.flatten(0, 1)
         mask = member.repeat_interleave(gallery_patches.shape[1], dim=1)
         if variant is Variant.PAPER:

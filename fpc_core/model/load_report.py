@@ -1,4 +1,4 @@
-"""Report of what was read from a checkpoint, assumed about it, copied and left untrained."""
+"""Report on a loaded checkpoint: which tensors were used, and what was assumed, copied or left untrained."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _RANKED = ("encoder", "head", "decoder", "bottleneck", "rec_bottleneck")  # Part
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What was loaded from a checkpoint.
+    """Report on a loaded checkpoint.
 
     Attributes:
         path: Path of the file.
@@ -27,7 +27,7 @@ class LoadReport:
         ignored: Tensors of the file that are not used, by group.
         stored: Number of tensors in the file.
         assumed: Sentences on settings that the file does not state.
-        adapted: Sentences on tensors that were converted without changing what the model computes.
+        adapted: Sentences on tensors that were converted without changing the model's results.
         aside: Entries and tensors that do not belong to the model, and classes of objects that were passed over.
     """
 
@@ -61,7 +61,7 @@ class LoadReport:
 
     @property
     def architecture(self) -> dict[str, str]:
-        """The architecture for users, by property."""
+        """Values that describe the architecture to users, by name."""
         config, (rows, columns) = self.config, self.config.grid
         return {
             "family": self.family,
@@ -77,7 +77,7 @@ class LoadReport:
 
     @property
     def exceptions(self) -> tuple[str, ...]:
-        """Sentences on everything that was not loaded as it is."""
+        """Sentences on everything that was assumed, converted, copied, initialised or not used."""
         lines = [*(f"assumed: {text}" for text in self.assumed), *self.adapted]
         if self.resized:
             (rows, columns), (new_rows, new_columns) = self.resized
@@ -93,7 +93,7 @@ class LoadReport:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Sentences to show under every ranking and score: which parts they depend on are copied or untrained."""
+        """Sentences to show under every ranking and score, on copied or untrained parts that affect them."""
         fresh, copied = _ranked_parts(self.fresh), _ranked_parts(self.copied)
         parts = []
         if fresh:
@@ -116,7 +116,7 @@ class LoadReport:
 
 
 def _ranked_parts(groups: str) -> list[str]:
-    """Return the parts of the model among groups such as "decoder.block: 12 keys" on which rankings depend."""
+    """Return the parts on which rankings depend, from a list of groups such as "decoder.block: 12 keys"."""
     names = (group.partition(":")[0].partition(".")[0] for group in groups.split(", ") if group)
     return list(dict.fromkeys(name for name in names if name in _RANKED))
 

@@ -1,12 +1,12 @@
 """Scan a pickle without running it: which names it imports, and how large its objects would be when printed.
 
-Checkpoints often contain other objects beside the tensors, such as numpy scalars and config nodes. The scan lists those
-that may be passed over (`PASSED_OVER`), for which the reader creates empty stand-ins instead of importing them. Any
-other name that torch does not know is refused.
+Checkpoints often contain other objects besides tensors, such as numpy scalars and config nodes. The scan lists those
+that may be passed over (`PASSED_OVER`); the reader replaces them by empty stand-ins instead of importing them. Any
+other name that torch does not import by itself is refused.
 
-A pickle can refer to an object repeatedly, so that 300 bytes can describe 2^40 nested tuples. They need little memory,
-but printing or comparing them would never finish. Torch prints objects that it refuses to call or to import, and
-searches the text with a pattern whose time is quadratic in the longest word.
+A pickle can refer to an object repeatedly, so 300 bytes can describe 2^40 nested tuples. They need little memory, but
+printing or comparing them would never finish. Torch prints objects that it refuses to call or to import, and searches
+the printed text with a pattern whose run time is quadratic in the length of the longest word.
 """
 
 from __future__ import annotations
@@ -54,9 +54,9 @@ _PASSED_OVER = re.compile("|".join(PASSED_OVER.values()))
 class Use(StrEnum):
     """How a pickle uses the objects of an imported name, which determines what their stand-in must support."""
 
-    OBJECT = "object"  # Created, and given a state.
-    MAPPING = "mapping"  # Items are set.
-    LIST = "list"  # Items are appended.
+    OBJECT = "object"  # An object is created, and its state is set.
+    MAPPING = "mapping"  # An object is created, and its items are set.
+    LIST = "list"  # An object is created, and items are appended.
 
 
 class HarmfulPickleError(ValueError):
@@ -79,7 +79,7 @@ class _Part:
         self.size, self.name, self.made_by, self.text = size, name, made_by, text
 
     def is_refused(self, unknown: Container[str]) -> bool:
-        """Return whether the object comes from an import that will be refused, so that calling it need not be."""
+        """Return whether the object comes from an import that is refused anyway, so that calling it is not an error."""
         return self.made_by in unknown and not is_passed_over(self.made_by)
 
 
@@ -92,8 +92,8 @@ def check_pickles(file: IO[bytes], pickles: int = 1, max_size: int = MAX_WRITTEN
         max_size: Maximum number of characters of one object when printed.
 
     Returns:
-        The imported names that torch does not know, and how their objects are used. Names for which
-        `is_passed_over` is false must be refused.
+        How the objects of each imported name are used, for names that torch does not import by itself. The caller must
+        refuse names for which `is_passed_over` is false.
 
     Raises:
         HarmfulPickleError: An object is larger than `max_size`, or the name of an import is too long.
@@ -128,7 +128,18 @@ def _check_pickle(file: IO[bytes], max_size: int, unknown: dict[str, Use]) -> No
 
 
 def _apply(step: pickletools.OpcodeInfo, argument: Any, stack: list[_Part | None], unknown: dict[str, Use]) -> None:
-    """Pop the arguments of an opcode from the stack, and push its results."""
+    """Pop the arguments of an opcode from the stack, and push its results.
+
+    Args:
+        step: The opcode.
+        argument: Argument of the opcode in the file.
+        stack: Stack of the pickle, which is changed in place.
+        unknown: How the objects of each unknown name are used, which is updated.
+
+    Raises:
+        HarmfulPickleError: The name of an import is too long.
+        ValueError: The opcode calls something that was not imported.
+    """
     taken: list[_Part | None] = []
     below = len(step.stack_before)
     if pickletools.markobject in step.stack_before:
@@ -139,7 +150,7 @@ def _apply(step: pickletools.OpcodeInfo, argument: Any, stack: list[_Part | None
         taken.append(stack.pop())
     first = taken[-1] if taken else None
     if step.name in _CALLS and not (first and (first.name or first.is_refused(unknown))):
-        raise ValueError("calls something that was not imported")
+        raise ValueError("the pickle calls an object that it did not import")
     name = ""
     if step.name == "GLOBAL":
         module, attribute = argument.split(" ", 1)
@@ -160,11 +171,20 @@ def _apply(step: pickletools.OpcodeInfo, argument: Any, stack: list[_Part | None
 
 
 def _import(module: str, attribute: str, unknown: dict[str, Use]) -> str:
-    """Return the full name of an import, and add it to `unknown` if torch does not know it."""
+    """Return the full name of an import, and record it if torch does not import it by itself.
+
+    Args:
+        module: Name of the module.
+        attribute: Name of the attribute.
+        unknown: How the objects of each unknown name are used, which is updated.
+
+    Raises:
+        HarmfulPickleError: The name is too long.
+    """
     attribute = _BUILTINS.get(attribute, attribute) if module == "__builtin__" else attribute
     name = f"{_MODULES.get(module, module)}.{attribute}"
     if len(name) > MAX_NAME:
-        raise HarmfulPickleError(f"imports a name of {len(name):,} characters")
+        raise HarmfulPickleError(f"imports a name of {len(name):,} characters (the limit is {MAX_NAME})")
     if not _TORCH.fullmatch(name):
         unknown.setdefault(name, Use.OBJECT)
     return name

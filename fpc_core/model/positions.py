@@ -1,7 +1,7 @@
-"""Infer image size and stride from the number of position embeddings, or ask for them if several answers fit.
+"""Infer image size and stride from the number of position embeddings, or raise an error if several answers fit.
 
-Position embeddings are stored as a list, so a file does not say how many rows and columns they have. A wrong guess
-scrambles the grid without any error; therefore only sizes that published code uses are assumed.
+Position embeddings are stored as a list, so a file does not state how many rows and columns they have. A wrong guess
+would scramble the grid without an error. Therefore, only sizes that published code uses are assumed.
 """
 
 from __future__ import annotations
@@ -35,10 +35,8 @@ IMAGE_SIZES: tuple[Size, ...] = (
     (128, 64),
 )
 STRIDES = (16, 14, 12, 11, 10, 8)  # Strides in use; that of a plain Vision Transformer is its patch size.
-PUBLISHED = ((256, 128), (16, 12, 11))  # Size and strides of FPC and TransReID, which are assumed where they fit.
-
-
-POSITION = "encoder.position"  # Our name of the position embedding.
+PUBLISHED = ((256, 128), (16, 12, 11))  # Size and strides of FPC and TransReID, which are assumed if they fit.
+POSITION = "encoder.position"  # Name of the position embedding in an FPC.
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,7 @@ class Placement:
         image_size: Height and width of the input in pixels.
         stride: Stride of the patches in pixels.
         grid: Rows and columns of the position embeddings in the file.
-        assumed: Why the size and the stride were chosen; empty if the user gave both.
+        assumed: Reason for the chosen size and stride; empty if the user gave both.
     """
 
     image_size: Size
@@ -140,11 +138,11 @@ def fit_positions(
     bilinearly.
 
     Args:
-        state: Tensors by our names; its position embedding is replaced.
+        state: Tensors by their names in an FPC; the position embedding is replaced.
         is_plain: Whether the file is a plain ViT.
         config: Architecture of the model.
-        own_config: Architecture that the file states, if it does.
-        trained: Grid of the file if it was inferred.
+        own_config: Architecture that the file states, or None.
+        trained: Grid of the file if it was inferred, or None.
         path: Path of the file, for messages.
 
     Raises:
@@ -196,7 +194,17 @@ _REASON_ONLY = "the only usual pair with this number of positions"
 
 
 def _place_plain(positions: int, patch_size: int, image_size: Size | None, stride: int | None) -> Placement:
-    """Place the positions of a plain Vision Transformer, whose patches do not overlap."""
+    """Return image size, stride and grid of a plain Vision Transformer, whose patches do not overlap.
+
+    Args:
+        positions: Number of position embeddings without `[cls]`.
+        patch_size: Height and width of a patch in pixels.
+        image_size: Height and width that the user gave, or None.
+        stride: Stride that the user gave, or None.
+
+    Raises:
+        ValueError: No answer or more than one fits.
+    """
     if image_size is not None:
         rows, columns = grid_size(image_size, patch_size, patch_size)
         if rows * columns == positions:
@@ -226,13 +234,27 @@ def _usual_strides(patch_size: int) -> tuple[int, ...]:
 
 
 def _fitting(positions: int, patch_size: int, sizes: Sequence[Size], strides: Iterable[int]) -> list[tuple[Size, int]]:
-    """Return the pairs of size and stride that give a number of positions."""
+    """Return the pairs of size and stride that give a number of positions.
+
+    Args:
+        positions: Number of position embeddings without `[cls]`.
+        patch_size: Height and width of a patch in pixels.
+        sizes: Image sizes to try.
+        strides: Strides to try.
+    """
     tried = [(size, stride) for stride in strides for size in sizes if min(size) >= patch_size]
     return [(size, stride) for size, stride in tried if math.prod(grid_size(size, patch_size, stride)) == positions]
 
 
 def _question(positions: int, answers: Sequence[tuple[Size, int]], size: Size | None, stride: int | None) -> str:
-    """Return a message that asks for the image size and the stride."""
+    """Return the message of an error that is fixed by stating the image size and the stride.
+
+    Args:
+        positions: Number of position embeddings without `[cls]`.
+        answers: Pairs of size and stride that fit; empty if none does.
+        size: Image size that the user gave, or None.
+        stride: Stride that the user gave, or None.
+    """
     if not answers:
         given = "" if size is None else f" at image size {format_size(size)}"
         given += "" if stride is None else f" at stride {stride}"

@@ -12,7 +12,7 @@ from fpc_core.config import STEM_CHANNELS
 def conv_rows(conv: nn.Conv2d, images: Tensor) -> Tensor:
     """Apply a convolution and return its map in row-major order.
 
-    The CPU uses a convolution, which is faster there. Other devices use a matrix product, which stays in float32,
+    The CPU uses a convolution, which is faster there. Other devices use a matrix product, which is computed in float32,
     whereas cuDNN computes float32 convolutions in TF32 (11 bits) unless a process-wide switch forbids it.
 
     Args:
@@ -51,7 +51,7 @@ class IcsStem(nn.Sequential):
 
 
 class _Conv(nn.Conv2d):
-    """A convolution that stays in float32 on every device."""
+    """A convolution that is computed in float32 on every device."""
 
     def forward(self, images: Tensor) -> Tensor:
         if images.device.type == "cpu":

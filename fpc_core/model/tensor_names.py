@@ -1,4 +1,4 @@
-"""Find the model among the tensors of a file: remove the prefixes of wrappers, and leave losses aside."""
+"""Find the model among the tensors of a file: remove the prefixes of wrappers, and exclude tensors of losses."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ModelNames:
 
 
 def find_model(names: Collection[str]) -> ModelNames:
-    """Return the names of the model in a file.
+    """Find the tensors that belong to the model, and remove the prefixes of their names.
 
     Args:
         names: Tensor names in the file.
@@ -71,7 +71,7 @@ def _has_block(prefix: str, blocks: tuple[str, ...], short: dict[str, str]) -> b
 
 
 def _common_prefix(names: Iterable[str]) -> str:
-    """Return the usual prefixes that all names have in common."""
+    """Return the known prefixes (`model.`, `state_dict.`, `net.`) that all names have in common."""
     prefix, rest = "", list(names)
     while step := next((p for p in ("model.", "state_dict.", "net.") if all(each.startswith(p) for each in rest)), ""):
         prefix, rest = prefix + step, [each.removeprefix(step) for each in rest]

@@ -31,7 +31,7 @@ MAX_TENSORS = 10_000  # Maximum number of tensors; a ViT-L FPC has 500.
 MAX_HEADER = 4 << 20  # Maximum size of a safetensors header in bytes; that of 500 tensors has 50 kB.
 MAX_PROGRAM = 16 << 20  # Maximum size of a pickle in an archive in bytes; that of 500 tensors has 80 kB.
 _LEGACY_PICKLES = 5  # Number of pickles at the start of a file in torch's format before archives.
-# Names under which training code stores the tensors of a model, the usual ones first.
+# Names under which training code stores the tensors of a model, the most common ones first.
 CONTAINERS = (
     *("state_dict", "model", "model_state_dict", "model_state", "state", "net", "network", "weights", "params"),
     *("module", "backbone", "encoder", "generator", "teacher", "model_ema", "state_dict_ema", "ema"),
@@ -41,7 +41,7 @@ _MAX_LABEL = 120  # Maximum number of characters of a path in a message.
 _ARCHIVE = b"PK\x03\x04"
 
 
-_stand_in_lock = threading.Lock()  # Stand-ins are known to the whole process while a file is read.
+_stand_in_lock = threading.Lock()  # torch registers stand-ins for the whole process, so one file is read at a time.
 
 
 class CheckpointError(ValueError):
@@ -144,7 +144,7 @@ def _read_file(path: Path) -> WeightFile:
 
 
 def _open_containers(content: Mapping[Any, Any]) -> tuple[Mapping[Any, Any], tuple[str, ...]]:
-    """Return the mapping that holds the model's tensors, and the names of the entries beside it."""
+    """Return the mapping that contains the model's tensors, and the names of the entries beside it."""
     others: list[str] = []
     for _ in range(_MAX_DEPTH):
         mappings = [name for name, value in content.items() if isinstance(value, Mapping) and _has_tensors(value)]
@@ -172,7 +172,7 @@ def _has_tensors(content: Mapping[Any, Any]) -> bool:
 
 
 def _is_plain(tensor: Tensor) -> bool:
-    """Return whether a tensor has real numbers in RAM, as many as its shape requires."""
+    """Return whether a tensor is dense, real and on the CPU, and its storage is large enough for its shape."""
     plain = tensor.layout is torch.strided and not tensor.is_quantized and not tensor.is_complex()
     if not plain or tensor.device.type != "cpu" or tensor.is_nested:
         return False
@@ -206,7 +206,7 @@ def _read_safetensors(path: Path) -> tuple[Mapping[str, Any], dict[str, str]]:
 
 
 class _BoundedReader(io.BufferedReader):
-    """File that limits reads to its size, because a pickle may claim a 4 GB text, which would then be allocated."""
+    """File that never reads more than its size, because a pickle may announce 4 GB of text that it does not contain."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(io.FileIO(open_descriptor(path)))
@@ -217,7 +217,7 @@ class _BoundedReader(io.BufferedReader):
 
 
 class _StandIn:
-    """Takes the place of an object that is passed over, whatever its arguments and state are."""
+    """Replaces an object that is passed over; it accepts and ignores all arguments and any state."""
 
     def __init__(self, *_: object, **__: object) -> None:
         pass
@@ -230,14 +230,14 @@ class _StandIn:
 
 
 class _MappingStandIn:
-    """Takes the place of an object whose items are set; torch sets items of its own kinds of dictionary only."""
+    """Replaces an object whose items the pickle sets; torch sets items only of dictionaries that it knows."""
 
     def __new__(cls, *_: object, **__: object) -> Any:
         return OrderedDict()
 
 
 class _ListStandIn:
-    """Takes the place of an object to which items are appended; torch appends to lists only."""
+    """Replaces an object to which the pickle appends items; torch appends only to lists."""
 
     def __new__(cls, *_: object, **__: object) -> Any:
         return []
@@ -247,7 +247,19 @@ _STAND_INS: dict[Use, type] = {Use.OBJECT: _StandIn, Use.MAPPING: _MappingStandI
 
 
 def _check_programs(file: IO[bytes], pickles: int, path: Path) -> dict[str, Use]:
-    """Scan pickles; return the names of objects that are passed over, and how they are used."""
+    """Scan consecutive pickles of a file before they are loaded.
+
+    Args:
+        file: File at the start of the first pickle.
+        pickles: Number of pickles.
+        path: Path of the file, for messages.
+
+    Returns:
+        How each object that is passed over is used, by the name of its class.
+
+    Raises:
+        CheckpointError: A pickle is harmful, or uses an object that is refused.
+    """
     unknown: dict[str, Use] = {}
     for _ in range(pickles):
         try:
@@ -260,7 +272,7 @@ def _check_programs(file: IO[bytes], pickles: int, path: Path) -> dict[str, Use]
             names = ", ".join(escape_name(name)[:60] for name in refused[:3])
             raise CheckpointError(
                 f"{label(path)} contains {what} (never executed): {names}{' and others' if len(refused) > 3 else ''}. "
-                "Where that code runs, save the weights as torch.save(model.state_dict(), path)"
+                "Save the weights with the code that wrote the file: torch.save(model.state_dict(), path)"
             )
     return unknown
 
@@ -271,7 +283,7 @@ def _read_torch(path: Path, max_bytes: int) -> tuple[Mapping[str, Any], tuple[st
     with open_regular(path) as file:
         is_archive = file.read(4) == _ARCHIVE
     if is_archive or zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:  # This raises an error if only torch would accept the archive.
+        with zipfile.ZipFile(path) as archive:  # Fails for archives that torch would accept but that cannot be checked.
             entries = archive.infolist()
             programs = [entry for entry in entries if entry.filename.endswith(".pkl")]
             _check_count(len(entries), path)
@@ -306,7 +318,12 @@ def _read_torch(path: Path, max_bytes: int) -> tuple[Mapping[str, Any], tuple[st
 
 
 def _load(file: Path | IO[bytes], used: Mapping[str, Use]) -> Any:
-    """Load a file with torch, with stand-ins for the objects of the names in `used`."""
+    """Load a file with torch.
+
+    Args:
+        file: Path, or an open file at its start.
+        used: Use of every class or function that is not loaded, by its name in the pickle; a stand-in replaces it.
+    """
     stand_ins: Any = [(_STAND_INS[use], name) for name, use in used.items()]
     with _stand_in_lock, torch.serialization.safe_globals(stand_ins):
         return torch.load(file, map_location="cpu", weights_only=True)

@@ -14,7 +14,7 @@ from PIL import Image
 from fpc_core.config import MapMethod, MapSettings, MapTarget, ModelConfig, QuerySettings, Variant
 from fpc_core.data.browser_encoding import data_uri
 from fpc_core.data.images import ImageError, resize_image, to_tensor
-from fpc_core.data.match_label import MatchLabel, QueryIdentity, match_label
+from fpc_core.data.match_label import MatchLabel, QueryIdentity
 from fpc_core.data.match_rule import MatchRule
 from fpc_core.explain.cards import Card, Scale, Strip, camera_name, decoder_cards, distances_of, ranked_strip
 from fpc_core.explain.heatmap_methods import colorbar_label, map_target
@@ -47,7 +47,7 @@ class Pair:
         d_emd: D_EMD between query and hit (Eq. 5).
         why: Heat map of the query patches that make the two `[cls]` tokens similar.
         flows: Data URI of the transport figure.
-        story: Explanation why the hit beats the most instructive other hit; empty without one.
+        story: Explanation why this hit is nearer than the most instructive other hit; empty if there is no other hit.
     """
 
     d: float
@@ -93,7 +93,7 @@ def explain(
     how: MapSettings,
     progress: Callable[[], object] = lambda: None,
 ) -> tuple[list[Explained], list[Refused]]:
-    """Search for all images of a report, and collect what it shows about them.
+    """Search for all images of a report, and collect their results.
 
     Args:
         workspace: Data and weights.
@@ -103,10 +103,10 @@ def explain(
         progress: Function that is called after each image.
 
     Returns:
-        Every image that could be read, in order, and every file that could not, with the reason.
+        The results of every image that could be read, in order, and the files that could not be read, with the reasons.
 
     Raises:
-        ValueError: The weights do not have the target of the heat maps.
+        ValueError: The weights lack the classifier that is the target of the heat maps.
     """
     if how.target is MapTarget.IDENTITY and not workspace.weights.knows_identities:
         raise ValueError(f"{workspace.places.weights.name} has no identity classifier; use the target similarity")
@@ -121,7 +121,7 @@ def explain(
 
 
 class _Explainer:
-    """Explains queries with the same settings."""
+    """Searches for images with fixed settings, and collects what the report shows about them."""
 
     def __init__(self, workspace: Workspace, settings: QuerySettings, how: MapSettings) -> None:
         self.workspace, self.settings, self.how = workspace, settings, how
@@ -166,9 +166,6 @@ class _Explainer:
 
     def _gallery_image(self, row: int) -> np.ndarray:
         return self.workspace.image(self.records[row])
-
-    def _tone(self, row: int, subject: QueryIdentity) -> MatchLabel:
-        return match_label(self.records[row], subject, self.uses_cameras)
 
     def _hits(
         self, trace: QueryTrace, subject: QueryIdentity, kind: str, symbol: str, before: str, title: str
@@ -247,7 +244,14 @@ class _Explainer:
 
 
 def dropped_strip(image: np.ndarray, encoding: Encoding, config: ModelConfig, pictures: dict[str, str]) -> Strip:
-    """Return a strip of the query and its kept patches after each dropping block, and add the images to `pictures`."""
+    """Return a strip of the query and its kept patches after each dropping block.
+
+    Args:
+        image: (H, W, 3) uint8 query image.
+        encoding: Encoding of the query.
+        config: Architecture of the model.
+        pictures: Data URIs by `Card.image`, to which those of the strip are added.
+    """
     cards = [Card("query", "query", "Input", (f"{config.patches} patches",), alt="the query image")]
     for stage, alive in zip(encoding.stages, survivors(encoding), strict=True):
         key, count = f"block{stage.block}", int(alive.sum())

@@ -1,4 +1,4 @@
-// Pages through the steps, by buttons, arrow keys and the address; shows an answer once one was chosen.
+// Turn the pages of the lesson with buttons, keys and the URL, and show the answer to a question after a choice.
 const pages = [...document.querySelectorAll(".step, #facts")];
 document.documentElement.classList.add("paged-root");
 document.body.classList.add("paged");

@@ -1,7 +1,7 @@
-"""Render the lesson as one HTML file for a class: ten steps that need neither network nor server.
+"""Render the ten steps of the lesson as one HTML file for a class, which works without network and server.
 
-Equations are MathML, which browsers render natively. The scripts are those for paging and answers, and the Sinkhorn
-stepper of the Learn page.
+Equations are MathML, which browsers render natively. The file includes two scripts: one for paging and answers, and the
+Sinkhorn stepper of the Learn page.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from fpc_core.lessons.course import lesson
 from fpc_core.lessons.step import PatchMaps, Step, number, share
 from fpc_core.lessons.stepper import SCRIPT, STYLE, stepper_data
 from fpc_core.report.collect import dropped_strip
-from fpc_core.report.metadata import PAGES, RAMP, About, made_by, searched
+from fpc_core.report.metadata import PAGES, RAMP, About, creation_facts, search_facts
 from fpc_core.report.sources import readable
 from fpc_core.workspace import Workspace
 
@@ -72,7 +72,7 @@ def render_lesson(workspace: Workspace, image: np.ndarray, name: str, case: Less
         made: Time of creation, with time zone.
     """
     settings, dataset = case.trace.settings, workspace.dataset
-    facts = {"Query": readable(name)} | searched(workspace, settings) | made_by(workspace, made)
+    facts = {"Query": readable(name)} | search_facts(workspace, settings) | creation_facts(workspace, made)
     steps = lesson(case)
     return PAGES.get_template("lesson.html.jinja").render(
         about=About(readable(name), dataset.synthetic, dataset.note, tuple(facts.items())),
@@ -146,7 +146,7 @@ def _step_content(workspace: Workspace, image: np.ndarray, case: LessonContext, 
 
 
 def _masks(image: np.ndarray, case: LessonContext) -> StepContent:
-    """Return the query with every mask of the case, or with that of the search if there are no others."""
+    """Return the query under every mask of the lesson, or under the mask of the search if there are no others."""
     dropped = {each.name: each.dropped for each in case.masks}
     if not dropped:
         dropped = {"this mask": frozenset(each for block in dropped_patches(case.trace.encoding) for each in block)}
@@ -160,7 +160,15 @@ def _masks(image: np.ndarray, case: LessonContext) -> StepContent:
 
 
 def _panel(image: np.ndarray, row: int | None, grid: np.ndarray, maps: PatchMaps, config: ModelConfig) -> np.ndarray:
-    """Return the image of one panel in its initial state on the Learn page."""
+    """Draw one panel in its initial state on the Learn page.
+
+    Args:
+        image: (H, W, 3) uint8 image of the panel.
+        row: Row of the gallery image, or None for the query.
+        grid: (rows, columns) values of the panel's first layer; empty to draw only the patch grid.
+        maps: Panels of the step, with their common scale and links.
+        config: Architecture of the model.
+    """
     low, high = maps.range
     if maps.links is not None and maps.kept is not None:
         if row is None:
@@ -181,7 +189,7 @@ def _alpha_lines(case: LessonContext) -> str:
 
 
 def as_json(data: Mapping[str, Any]) -> Markup:
-    """Return JSON that is safe inside a script element, because no text in it can end the element."""
+    """Return JSON that is safe inside a script element, because "<" is escaped and so no text can end the element."""
     return Markup(json.dumps(data).replace("<", "\\u003c"))
 
 

@@ -1,4 +1,4 @@
-"""Templates of the HTML files, and the facts that their header lists."""
+"""Load the templates of the HTML files, and collect the facts that their headers list."""
 
 from __future__ import annotations
 
@@ -29,7 +29,14 @@ RAMP = ", ".join(matplotlib.colors.to_hex(colour / 255) for colour in viridis(np
 
 @dataclass(frozen=True)
 class About:
-    """Header of a report; `facts` are names and values of everything that the results depend on."""
+    """Header of a report.
+
+    Attributes:
+        title: Title of the report.
+        synthetic: Whether the images are synthetic and must be labelled as such.
+        note: Note of the dataset; may be empty.
+        facts: Names and values of everything that the results depend on.
+    """
 
     title: str
     synthetic: bool
@@ -37,8 +44,13 @@ class About:
     facts: tuple[tuple[str, str], ...]
 
 
-def searched(workspace: Workspace, settings: QuerySettings) -> dict[str, str]:
-    """Return the facts that a search depends on: data, weights and settings."""
+def search_facts(workspace: Workspace, settings: QuerySettings) -> dict[str, str]:
+    """Return the facts that a search depends on: data, weights and settings.
+
+    Args:
+        workspace: Data and weights.
+        settings: Settings of the search.
+    """
     dataset, config = workspace.dataset, workspace.retriever.model.config
     prune, transport = settings.prune, settings.transport
     solver = transport.solver.value
@@ -62,8 +74,13 @@ def _pruning(prune: PruneSettings) -> str:
     return f"{prune.keep_rate:g} {blocks}, {prune.strategy.value.replace('_', '-')} patches dropped"
 
 
-def made_by(workspace: Workspace, made: datetime) -> dict[str, str]:
-    """Return the facts about the creation of a file: device, time and version; `made` must have a time zone."""
+def creation_facts(workspace: Workspace, made: datetime) -> dict[str, str]:
+    """Return the facts about the creation of a file: device, time and version.
+
+    Args:
+        workspace: Workspace that computed the results.
+        made: Time of creation, with time zone.
+    """
     name = torch.cuda.get_device_name(workspace.device) if workspace.device.type == "cuda" else "CPU"
     device = workspace.device_label.replace(str(workspace.device), name)
     return {"Device": device, "Made": f"{made:%Y-%m-%d %H:%M %Z} by FPC Explorer {fpc_core.__version__}"}

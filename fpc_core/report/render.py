@@ -8,7 +8,7 @@ from datetime import datetime
 from fpc_core.config import MapSettings, MapTarget, QuerySettings
 from fpc_core.explain.heatmap_methods import DESCRIPTIONS, TARGETED, colorbar_label, map_target
 from fpc_core.report.collect import RANKINGS, Explained
-from fpc_core.report.metadata import PAGES, RAMP, About, made_by, searched
+from fpc_core.report.metadata import PAGES, RAMP, About, creation_facts, search_facts
 from fpc_core.report.sources import Refused, Sources
 from fpc_core.workspace import Workspace
 
@@ -31,12 +31,20 @@ def about(workspace: Workspace, sources: Sources, settings: QuerySettings, how: 
     if how.target is MapTarget.IDENTITY and how.method in TARGETED:
         maps += " Training identities are people of the training data; they may not appear in the gallery."
     queries = f"{sources.title}: {len(sources.images)}" + (f", {sources.more} more left out" if sources.more else "")
-    facts = {"Queries": queries} | searched(workspace, settings) | {"Heat maps": maps} | made_by(workspace, made)
+    facts = (
+        {"Queries": queries} | search_facts(workspace, settings) | {"Heat maps": maps} | creation_facts(workspace, made)
+    )
     return About(sources.title, dataset.synthetic, dataset.note, tuple(facts.items()))
 
 
 def render(head: About, queries: Sequence[Explained], refused: Sequence[Refused]) -> str:
-    """Render the report as HTML that is also well-formed XML, with all names escaped."""
+    """Render the report as HTML that is also well-formed XML, with all names escaped.
+
+    Args:
+        head: Header of the report.
+        queries: Results of the images.
+        refused: Files that could not be read.
+    """
     known = [query.first_match for query in queries if query.first_match]
     return PAGES.get_template("page.html.jinja").render(
         about=head,

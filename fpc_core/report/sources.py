@@ -20,7 +20,13 @@ MAX_IMAGES = 500  # Maximum number of queries in one report, because all of them
 
 @dataclass(frozen=True)
 class Source:
-    """An image to explain; `read` returns it as (H, W, 3) uint8 or raises ImageError."""
+    """An image to explain.
+
+    Attributes:
+        name: Printable name of the image.
+        subject: Identity and camera of the query, if they are known.
+        read: Function that returns the image as (H, W, 3) uint8, or raises ImageError.
+    """
 
     name: str
     subject: QueryIdentity
@@ -53,7 +59,15 @@ class Sources:
 
 
 def queries_of(dataset: Dataset, limit: int) -> Sources:
-    """Return the first `limit` queries of a dataset."""
+    """Return the first queries of a dataset.
+
+    Args:
+        dataset: Dataset with the queries.
+        limit: Maximum number of queries.
+
+    Raises:
+        ValueError: The limit is out of range.
+    """
     images = [
         Source(readable(record.path.as_posix()), subject_of(record, dataset), partial(dataset.read, record))
         for record in dataset.query[: _checked(limit)]
@@ -62,7 +76,12 @@ def queries_of(dataset: Dataset, limit: int) -> Sources:
 
 
 def query_of(path: Path, dataset: Dataset) -> Source:
-    """Return a query of the dataset by its path, or any other image file; its existence is not checked."""
+    """Return a query of the dataset, or any other image file, by its path.
+
+    Args:
+        path: Path of the image, relative to the dataset's root for a query; its existence is not checked.
+        dataset: Dataset whose queries are recognised.
+    """
     for record in dataset.query:
         if record.path == path or (dataset.root / record.path).resolve() == path.resolve():
             name = readable(record.path.as_posix())
@@ -121,5 +140,5 @@ def _visible(folder: Path) -> list[Path]:
 
 def _checked(limit: int) -> int:
     if not 1 <= limit <= MAX_IMAGES:
-        raise ValueError(f"a report explains 1 to {MAX_IMAGES} queries, not {limit}; make several reports")
+        raise ValueError(f"the number of queries in a report must be in 1..{MAX_IMAGES}, got {limit}")
     return limit

@@ -20,11 +20,11 @@ T = TypeVar("T")
 
 @contextmanager
 def process_group(device: torch.device, timeout: timedelta | None = None) -> Iterator[None]:
-    """Join torchrun's process group within the context; without torchrun, do nothing.
+    """Enter torchrun's process group for the duration of the context; without torchrun, do nothing.
 
     Args:
         device: Device that selects the backend: NCCL for CUDA, otherwise Gloo.
-        timeout: Maximum time that a process waits for others; None for torch's default of some minutes.
+        timeout: Maximum time that a process waits for others; None for torch's default of 10 to 30 minutes.
     """
     if "RANK" not in os.environ or dist.is_initialized():
         yield
@@ -56,7 +56,7 @@ def world_size() -> int:
 
 
 def local_shard(rows: Tensor) -> Tensor:
-    """Return this process's share of (n,) rows, (n / world size,), one of equal consecutive parts.
+    """Return the part of (n,) rows that belongs to this process, one of `world_size` equal consecutive parts.
 
     Raises:
         ValueError: The number of rows is not a multiple of the world size.
@@ -79,7 +79,7 @@ def gather(values: Tensor) -> Tensor:
 
 
 def gather_with_gradient(values: Tensor) -> Tensor:
-    """Concatenate the values of all processes as `gather` does, and sum up gradients over all processes."""
+    """Concatenate the values of all processes as `gather` does; gradients are summed over all processes."""
     return _Gather.apply(values) if world_size() > 1 else values
 
 

@@ -48,7 +48,7 @@ def checkpoint() -> None:
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Ignore checkpoints within the context, for work that must not pause because it has a process-wide lock."""
+    """Ignore checkpoints within the context, for work that must not pause because it holds a process-wide lock."""
     before = _check.set(None)
     try:
         yield
@@ -59,8 +59,8 @@ def uninterrupted() -> Iterator[None]:
 class lazy_property(Generic[_T]):  # noqa: N801 - The name is lower case because it is used as a decorator.
     """A property that is computed at first use, like `functools.cached_property` but without a lock.
 
-    Before Python 3.12, `cached_property` locks all instances during the computation. If the computation pauses at a
-    checkpoint, the thread it waits for may need the same lock, and both would wait forever.
+    Before Python 3.12, `cached_property` locks all instances during the computation. If a computation pauses at a
+    checkpoint until another thread is done, and that thread needs the same lock, neither can continue.
     """
 
     def __init__(self, make: Callable[[Any], _T]) -> None:

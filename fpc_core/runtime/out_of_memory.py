@@ -1,7 +1,7 @@
 """Fallbacks if memory runs out: release caches, compute smaller parts, and finally compute on the CPU.
 
-The number of rows that are computed together is halved until they fit; it changes results only by rounding. Every
-fallback is written to the log `fpc.shortage`, which the command line shows on stderr, and collected by
+The number of rows that are computed together is halved until they fit, which changes results only by rounding. Every
+fallback is written to the log `fpc.shortage`, which the command line shows on stderr, and is collected by
 `collect_oom_events`.
 """
 
@@ -24,18 +24,18 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _LOG = logging.getLogger("fpc.shortage")
 _listeners: ContextVar[tuple[list[str], ...]] = ContextVar("listeners", default=())
-# These texts occur in out-of-memory errors of torch, CUDA's libraries and the operating system that have no own type.
+# Texts of out-of-memory errors of torch, CUDA's libraries and the operating system that have no type of their own.
 _MESSAGES = ("out of memory", "can't allocate memory", "not enough memory", "_ALLOC_FAILED")
 
 
 class OutOfMemoryError(RuntimeError):
-    """Memory ran out although the work was split into smaller parts and moved to the CPU."""
+    """Memory ran out even after the work was split into smaller parts and moved to the CPU."""
 
 
 class OomFallback:
     """Computes rows on a device in parts that fit its memory, or on the CPU if not even one row fits.
 
-    Later calls start with the size that fitted before.
+    Later calls start with the number of rows that fitted before.
     """
 
     def __init__(self, what: str, device: torch.device) -> None:
@@ -65,7 +65,7 @@ class OomFallback:
             work: Function that computes the rows of a slice.
             join: Function that joins the results of consecutive slices.
             on_cpu: Function that computes all rows on the CPU; it is not called if the device is the CPU.
-            free_memory: Function that releases caches on the device and returns what was released, "" for nothing.
+            free_memory: Function that releases caches on the device and returns a notice, "" if nothing was released.
 
         Raises:
             OutOfMemoryError: The CPU does not have enough memory for one row.
@@ -78,7 +78,9 @@ class OomFallback:
                 parts.append(work(slice(start, start + count)))
                 start += count
                 continue
-            except Exception as error:  # Recovery starts below, because in here the traceback keeps tensors allocated.
+            except (
+                Exception
+            ) as error:  # Recovery starts after this block, in which the traceback keeps tensors allocated.
                 if not is_out_of_memory(error):
                     raise
             freed = free_memory()
@@ -114,7 +116,7 @@ class Movable(Protocol):
         """The same object on the CPU."""
 
     def free_memory(self) -> str:
-        """Release caches on the device, and return what was released ("" for nothing)."""
+        """Release caches on the device, and return a notice; "" if nothing was released."""
 
 
 _M = TypeVar("_M", bound=Movable)

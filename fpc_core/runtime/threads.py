@@ -12,14 +12,14 @@ from functools import cache
 
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
-FEW_CORES = (os.cpu_count() or 1) <= 2  # If True, background work uses only one core, so that pages stay responsive.
+FEW_CORES = (os.cpu_count() or 1) <= 2  # Whether background work uses only one core, so that pages stay responsive.
 
 
 def set_passive_omp_wait() -> None:
     """Let OpenMP's idle threads sleep on machines with few cores.
 
-    Otherwise they keep a core busy that other threads need, and a sweep with two threads takes twice as long
-    (benchmarks/README.md). This has no effect if torch is already loaded or OMP_WAIT_POLICY is set.
+    Otherwise, idle threads keep cores busy that other threads need, and a sweep with two threads takes twice as long
+    (benchmarks/README.md). This function has no effect if torch is already loaded or OMP_WAIT_POLICY is set.
     """
     if FEW_CORES:
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -28,7 +28,7 @@ def set_passive_omp_wait() -> None:
 def limit_thread_to_one_core() -> None:
     """Limit torch and numba to one core in this thread only.
 
-    In contrast, `torch.set_num_threads` would also limit every thread that is created later.
+    `torch.set_num_threads` is not suitable, because it would also limit every thread that is created later.
     """
     import numba
     import torch
@@ -42,8 +42,8 @@ def limit_thread_to_one_core() -> None:
 def limit_threads_on_small_machines() -> Iterator[None]:
     """Limit torch to one core in this thread within the context, on machines with at most two cores.
 
-    This is for work whose duration should be predictable. If another process, such as the browser, uses one of two
-    cores, two threads wait for each other many times longer than one thread takes.
+    Use it for work whose duration should be predictable. If another process, such as the browser, uses one of two
+    cores, two threads that wait for each other take many times longer than one thread.
     """
     if not FEW_CORES:
         yield

@@ -1,4 +1,4 @@
-"""Let timm and grad-cam import torchvision with a CPU-only torch.
+"""Allow timm and grad-cam to import torchvision with a CPU-only torch.
 
 The package index has only a torchvision built for CUDA. A CPU-only torch cannot load its compiled operators, and
 `import torchvision` fails with "operator torchvision::nms does not exist". This project never calls these operators, so

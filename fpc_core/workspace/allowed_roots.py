@@ -1,8 +1,8 @@
-"""Roots: the folders, configured by the administrator, below which visitors of the app may choose paths.
+"""Restrict the paths that visitors of the app may choose to folders that the administrator configures, called roots.
 
-A path below a root has a name, `LABEL/relative/path`, which starts with the root's label. Links and lists use names, so
-that they do not reveal absolute paths of the host. The demo is always a root. The environment variable FPC_ROOTS adds
-others, separated as in PATH.
+A path below a root has a name, `LABEL/relative/path`, which starts with the root's label. Links and lists contain names
+instead of absolute paths, which would reveal how the host is organised. The demo is always a root. The environment
+variable FPC_ROOTS adds others, separated as in PATH.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from fpc_core.data.layouts.registry import TOP_FOLDERS, is_layout
 from fpc_core.gallery.manifest import PARTIAL
 from fpc_core.io.bounded_files import OutsideRootsError, check_inside, escape_name, is_text
 
-CACHE = "cache"  # Label of the folder with gallery memories built for visitors; no root in FPC_ROOTS gets it.
+CACHE = "cache"  # Label of the folder with gallery memories built for visitors, which no root in FPC_ROOTS may have.
 CHECKPOINTS = frozenset({".safetensors", ".pth", ".pt", ".bin", ".ckpt"})
 MAX_DEPTH = 5  # Maximum depth of the folders below a root that a scan visits.
 MAX_ENTRIES = 20_000  # Maximum number of files and folders that one scan visits.
@@ -135,7 +135,9 @@ def name_of(path: Path, roots: Sequence[Root]) -> str:
     real = path.resolve()
     root = root_of(real, roots)
     if root is None:
-        raise OutsideRootsError(f"{path} is not below any of {', '.join(root.label for root in roots)}")
+        raise OutsideRootsError(
+            f"{path} is not below any root ({', '.join(root.label for root in roots)}); add its folder to FPC_ROOTS"
+        )
     inner = real.relative_to(root.path).as_posix()
     return root.label if inner == "." else f"{root.label}/{inner}"
 
@@ -154,7 +156,8 @@ def root_of(real: Path, roots: Sequence[Root]) -> Root | None:
 def confine(dataset: Dataset, roots: Sequence[Root]) -> None:
     """Check that no image, image folder or entry of a dataset's top folder is a link that leads out of the roots.
 
-    Links are resolved at the time of the check. Users who may write below a root are trusted not to change them later.
+    Links are resolved at the time of the check. Users with write access below a root are trusted not to change them
+    later.
 
     Args:
         dataset: Dataset to check.
@@ -218,7 +221,15 @@ def discover(roots: Sequence[Root], depth: int = MAX_DEPTH, max_entries: int = M
 
 
 class _Scanner:
-    """A scan below the roots, with the names that it has found so far."""
+    """A scan below the roots.
+
+    Attributes:
+        left: Number of files and folders that may still be visited; negative if the limit was reached.
+        datasets: Names of the datasets found so far.
+        checkpoints: Names of the weight files found so far.
+        memories: Names of the gallery memories found so far.
+        unreadable: Paths whose names are not valid text.
+    """
 
     def __init__(self, roots: Sequence[Root], max_entries: int) -> None:
         self.left = max_entries
@@ -261,7 +272,12 @@ class _Scanner:
         )
 
     def _entries(self, folder: Path, max_entries: int = _MAX_FOLDER_ENTRIES) -> Iterator[os.DirEntry[str]]:
-        """Yield the first entries of a folder, without hidden or unreadable names, up to the limit of the scan."""
+        """Yield entries of a folder, without hidden and unreadable names, until a limit is reached.
+
+        Args:
+            folder: Folder to list; nothing is yielded if it cannot be read.
+            max_entries: Maximum number of entries to visit in this folder; the limit of the scan also applies.
+        """
         try:
             with os.scandir(folder) as entries:
                 for entry in islice(entries, max_entries):

@@ -43,12 +43,12 @@ class MemoryInfo:
     """State of a gallery memory.
 
     Attributes:
-        status: Whether it belongs to the chosen dataset and weights.
+        status: Whether the gallery memory belongs to the chosen dataset and weights.
         images: Number of images that a matching gallery memory has.
         size: Size of a matching gallery memory in bytes.
         differs: Names of the fingerprint parts (weights, settings, files) that differ.
         done: Number of images that an unfinished build has encoded.
-        why: Reason why it is unusable.
+        why: Reason why the gallery memory is unusable, or empty.
         left_out: Images that a matching gallery memory leaves out because they could not be read.
     """
 

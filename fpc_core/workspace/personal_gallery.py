@@ -1,4 +1,4 @@
-"""A small gallery of a visitor's own images, in memory only, that replaces the gallery of a workspace."""
+"""Replace the gallery of a workspace by a visitor's own images, which are stored only in RAM."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _FOLDER = Path("your gallery")  # Folder in the paths of the images; it does not
 
 @dataclass(frozen=True, eq=False)
 class PersonalWorkspace(Workspace):
-    """A workspace whose gallery is a visitor's own images. Who they show is unknown, so no hit is right or wrong.
+    """A workspace whose gallery consists of a visitor's own images of unknown people, so no hit is right or wrong.
 
     Attributes:
         images: Images of the gallery at the model's input size, (H, W, 3) uint8, by the path of their records.
@@ -41,7 +41,7 @@ class PersonalWorkspace(Workspace):
         return {record.path: row for row, record in enumerate(self.retriever.memory.records)}
 
     def subject_of(self, record: ImageRecord) -> QueryIdentity:
-        """Return the camera of a query of the dataset; its identity means nothing in this gallery."""
+        """Return the camera of a query of the dataset, without its identity, which does not occur in this gallery."""
         return QueryIdentity(camera=record.camera)
 
     def own_path(self, image: np.ndarray) -> Path | None:
@@ -50,30 +50,38 @@ class PersonalWorkspace(Workspace):
         return path if path in self.images else None
 
     def retriever_for(self, query: Path | None) -> Retriever:
-        """Return the retriever for a query by its path in the gallery, which it finds only if it is the only image."""
+        """Return the retriever for a query, which excludes the query itself unless it is the only gallery image.
+
+        Args:
+            query: Path of the query in the gallery, or None if it is not there.
+        """
         row = None if query is None or len(self._rows) == 1 else self._rows.get(query)
         return self.retriever.without(row)
 
     def shortlist_for(self, query: Path | None) -> int:
-        """Return the size of the shortlist for a query by its path in the gallery: all other images, up to a limit."""
+        """Return the size of the shortlist for a query: the number of other gallery images, up to a limit.
+
+        Args:
+            query: Path of the query in the gallery, or None if it is not there.
+        """
         others = len(self._rows) - (query in self._rows)
         return max(1, min(QuerySettings.shortlist, others))
 
     def image(self, record: ImageRecord) -> np.ndarray:
-        """Return an image of the gallery, or read one of the dataset, at the model's input size, (H, W, 3) uint8."""
+        """Return an image of the gallery or of the dataset at the model's input size, (H, W, 3) uint8."""
         own = self.images.get(record.path)
         return super().image(record) if own is None else own
 
 
 def encode_images(workspace: Workspace, images: Sequence[np.ndarray]) -> list[GalleryFeatures]:
-    """Encode images at keep rate 1, as the builder of a gallery memory does for images without cameras.
+    """Encode images at keep rate 1 and without cameras, as for a gallery memory.
 
     Args:
-        workspace: Workspace whose model encodes.
+        workspace: Workspace with the model.
         images: Images at the model's input size, (H, W, 3) uint8.
 
     Returns:
-        Tokens and features of every image, each a batch of one.
+        Tokens and features of every image, each as a batch of one.
 
     Raises:
         ValueError: Tokens exceed the range of float16.
@@ -84,7 +92,7 @@ def encode_images(workspace: Workspace, images: Sequence[np.ndarray]) -> list[Ga
     model = workspace.retriever.model
     encoded = GalleryEncoder(model)(to_tensor(images, model.config), None)
     rows = [slice(row, row + 1) for row in range(len(images))]
-    # Copies, so that a removed image frees its tokens.
+    # Each image gets copies, so that the tokens of a removed image are freed.
     return [
         GalleryFeatures(*(part[row].copy() for part in (encoded.cls, encoded.patches, encoded.features)))
         for row in rows
@@ -98,16 +106,19 @@ def with_gallery(
 
     Args:
         workspace: Workspace with the model.
-        names: Names of the images, which are shown as the names of the people.
+        names: Names of the images, which are shown in place of people's names.
         images: Different images at the model's input size, (H, W, 3) uint8.
-        features: What `encode_images` returns for them.
+        features: Result of `encode_images` for these images.
 
     Raises:
         ValueError: There are no images, or two of them are equal.
     """
     paths = [_path_of(image) for image in images]
     if not paths or len(set(paths)) != len(paths):
-        raise ValueError(f"a gallery needs at least one image, and no image twice, got {len(paths)} images")
+        different = len(set(paths))
+        raise ValueError(
+            f"a gallery needs at least one image and no duplicates, got {len(paths)} images ({different} different)"
+        )
     records = tuple(
         ImageRecord(path, NO_IDENTITY, NO_CAMERA, "gallery", person=name)
         for path, name in zip(paths, names, strict=True)

@@ -40,7 +40,7 @@ DEMO_ROOT = APP_ROOT / "assets" / "demo"
 
 @dataclass(frozen=True)
 class Places:
-    """Paths of a workspace and options of its encoder; by default those of the demo.
+    """Paths of a workspace, and options of its dataset and encoder; by default those of the demo.
 
     Attributes:
         data: Folder of the dataset.
@@ -123,15 +123,15 @@ class Workspace:
         return provenance.weights if provenance else weights_fingerprint(self.retriever.model)
 
     def retriever_for(self, query: Path | None) -> Retriever:
-        """Return the retriever for a query by its path in the dataset: a query never finds its own file."""
+        """Return the retriever for a query by its path in the dataset; the query's own file is excluded."""
         return self.retriever.without(None if query is None else self.dataset.own_rows.get(query))
 
     def subject_of(self, record: ImageRecord) -> QueryIdentity:
-        """Return what is known about the person in a query of the dataset."""
+        """Return the identity and the camera of a query of the dataset."""
         return subject_of(record, self.dataset)
 
     def shortlist_for(self, query: Path | None) -> int:
-        """Return the size of the shortlist for a query by its path in the gallery, or None if it is not there."""
+        """Return the size of the shortlist for a query, given by its path in the gallery (None if it is not there)."""
         return self.dataset.shortlist
 
     def search(
@@ -208,7 +208,7 @@ def default_memory_folder(places: Places) -> Path:
 
 
 def stamp(places: Places) -> tuple[int, ...]:
-    """Return a value that changes when images are added or removed, or when weights or gallery memory are replaced."""
+    """Return a value that changes if images are added or removed, or if weights or gallery memory are replaced."""
     return (*data_stamp(places.data), *(file_stamp(path) for path in (places.weights, places.memory / "manifest.json")))
 
 
@@ -228,7 +228,7 @@ def data_stamp(folder: Path) -> tuple[int, ...]:
 
 @lru_cache(maxsize=20_000)
 def _folders_in(folder: Path, changed: int) -> tuple[Path, ...]:
-    """Return the subfolders of a folder; `changed` is only a cache key, so that folders are listed when they change."""
+    """Return the subfolders of a folder, cached until its modification time `changed` is another one."""
     try:
         with os.scandir(folder) as entries:
             return tuple(sorted(Path(each.path) for each in entries if each.is_dir() and not each.name.startswith(".")))
@@ -359,7 +359,7 @@ def _check_memory_cameras(
         allowed: Real folders in which every file of the dataset must be (see `open_dataset`).
 
     Raises:
-        GalleryMemoryError: It was; the message names the option that fits.
+        GalleryMemoryError: It was built with other cameras; the message names the option for these.
     """
     try:
         stored = read_fingerprint(places.memory)

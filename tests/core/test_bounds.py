@@ -1,4 +1,4 @@
-"""Numbers in settings and recipes: the same limits apply everywhere, and an error names field, value and range."""
+"""The same limits apply to numbers in all settings and recipes, and errors name field, value and range."""
 
 import json
 import math
@@ -118,8 +118,8 @@ def test_solving_in_parts_changes_no_bit(monkeypatch):
         np.testing.assert_array_equal(getattr(parts, name), getattr(whole, name))
 
 
-class MovedOn(BaseException):
-    """Raised like the end of a visitor's run."""
+class RunEnded(BaseException):
+    """An error that ends a computation, as Streamlit raises one to end a run."""
 
 
 def test_a_long_solution_can_be_interrupted():
@@ -129,9 +129,9 @@ def test_a_long_solution_can_be_interrupted():
     def check():
         passed.append(time.perf_counter())
         if len(passed) == 3:
-            raise MovedOn
+            raise RunEnded
 
-    with pytest.raises(MovedOn), interruptible(check):
+    with pytest.raises(RunEnded), interruptible(check):
         solve(*problem(count=64, rows=124, columns=242), hardest)
     assert len(passed) == 3
 

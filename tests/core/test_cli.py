@@ -83,7 +83,7 @@ def test_evaluate_reuses_results_and_writes_every_format(world, capsys, tmp_path
     names = {path.name for path in (tmp_path / "first").iterdir()}
     assert {"table-1.txt", "table-5.md", "table-7.tex", "fig-4a.csv", "fig-4b.txt"} <= names
     assert len(names) == 9 * 4
-    monkeypatch.setattr("fpc_core.retrieval.Retriever.prepare", None)  # nothing is computed a second time
+    monkeypatch.setattr("fpc_core.retrieval.Retriever.prepare", None)  # A second computation would fail.
     assert main([*command, "--out", str(tmp_path / "again"), "--format", "csv", "latex"]) == 0
     again = list((tmp_path / "again").iterdir())
     assert len(again) == 9 * 2
@@ -122,7 +122,13 @@ def test_evaluate_refuses_invalid_combinations(world, capsys, tmp_path):
 
 
 def training_command(places, folder: Path, *recipe: str) -> list[str]:
-    """Return a command that trains for one holistic step on two images each of two identities."""
+    """Return a command that trains for one holistic step on two images each of two identities.
+
+    Args:
+        places: The world whose images are used.
+        folder: The folder for the data and the run.
+        *recipe: Further options of the command.
+    """
     for identity in (1, 2):
         for camera in (1, 2):
             path = places.data / "bounding_box_test" / f"{identity:04d}_c{camera}_f0000001.png"
@@ -141,7 +147,7 @@ def test_train_starts_from_weights_and_reports_fresh_parts(world, capsys, tmp_pa
     assert "fresh: encoder.camera: 1 key, classifier: 1 key, rec_classifier: 1 key" in text
     assert "4 images of 2 identities" in text
     assert "holistic step 1 of 1: loss" in text
-    assert load_checkpoint(tmp_path / "run" / WEIGHTS)[0].config.width == CONFIG.width  # that of --init, not ViT-Tiny's
+    assert load_checkpoint(tmp_path / "run" / WEIGHTS)[0].config.width == CONFIG.width  # --init overrides ViT-Tiny.
     assert main(command) == 0
     assert "state.pt; " in capsys.readouterr().out
     assert main([*command, "--model", "small", "--out", str(tmp_path / "other")]) == 2
@@ -168,7 +174,7 @@ def test_sweep_prints_tables_writes_csv_and_reuses_results(world, capsys, tmp_pa
     assert "K = 5" in first
     assert "best mAP" in first
     assert len((tmp_path / "cells.csv").read_text().splitlines()) == 1 + 2 * 2 * 2
-    monkeypatch.setattr("fpc_core.retrieval.Retriever.match", None)  # nothing is computed a second time
+    monkeypatch.setattr("fpc_core.retrieval.Retriever.match", None)  # A second computation would fail.
     assert main(["sweep", *axes, *world[1]]) == 0
     assert capsys.readouterr().out == first
 
@@ -197,7 +203,7 @@ def test_doctor_reports_what_works(world, capsys):
     assert main(["doctor", *world[1]]) == 0
     text = capsys.readouterr().out
     assert "ok       workspace: gallery memory of 32 images matches data and weights" in text
-    assert "ok       search: a gallery image finds itself at rank 1 of 32" in text
+    assert "ok       search: a gallery image is at rank 1 of 32 in a search for itself" in text
 
 
 def test_doctor_reports_what_is_missing(world, capsys, tmp_path):

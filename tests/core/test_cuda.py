@@ -1,4 +1,4 @@
-"""Every stage on CUDA against the CPU, within the bounds of `fpc_core.evaluation.device_parity`. Needs a GPU."""
+"""Every stage on CUDA agrees with the CPU within the bounds of `fpc_core.evaluation.device_parity`. Needs a GPU."""
 
 from copy import deepcopy
 from dataclasses import replace
@@ -40,7 +40,7 @@ from fpc_core.training.state import WEIGHTS
 from fpc_core.workspace import Places, choose_device, load_model, open_workspace
 from tests.support.small_workspace import paint
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="this torch sees no CUDA device")
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device")
 
 SETTINGS = QuerySettings(neighbors=4)
 
@@ -81,7 +81,7 @@ def test_a_search_is_within_the_bounds_of_its_precision(here, there, queries, pr
 
 
 def test_the_encoder_in_float32_is_not_tf32(here, there, queries):
-    """TF32 has 11 bits, which would show as differences near 1e-3 of the spread."""
+    """The 11 bits of TF32 would cause differences near 1e-3 standard deviations."""
     images, cameras = queries
     exact = here.retriever.encode(here.retriever.prepare(images, cameras), PruneSettings(1.0)).tokens
     result = there.retriever.encode(there.retriever.prepare(images, cameras), PruneSettings(1.0)).tokens.cpu()
@@ -116,7 +116,7 @@ def test_a_memory_built_on_cuda_is_that_of_the_cpu(here, precision, tmp_path):
     rows = np.arange(len(records))
     exact, result = (each.tokens[rows].astype(np.float32) for each in (expected, built))
     spread, bound, difference = float(exact.std()), BOUNDS[precision].tokens, result - exact
-    assert np.abs(difference).max() <= max(bound, 5e-3) * spread  # 5e-3: the file's own float16
+    assert np.abs(difference).max() <= max(bound, 5e-3) * spread  # float16 in the file costs up to 5e-3.
     cosine = (l2_normalize(built.features) * l2_normalize(expected.features[:48])).sum(axis=1)
     assert cosine.min() > 1 - max(BOUNDS[precision].feature, 1e-5) * 10
 

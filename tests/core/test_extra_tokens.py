@@ -1,4 +1,4 @@
-"""A model with tokens beside `[cls]` and the patches runs through search, heat maps and the comparison of devices."""
+"""Search, heat maps and the comparison of devices accept models with extra tokens beside `[cls]` and the patches."""
 
 from pathlib import Path
 
@@ -30,14 +30,14 @@ def images():
 def retriever(images):
     torch.manual_seed(0)
     model = FPC(CONFIG).eval()
-    for parameter in model.parameters():  # spread out, so that attention is not uniform
+    for parameter in model.parameters():  # Larger weights make attention less uniform.
         parameter.data.mul_(3)
     gallery = GalleryEncoder(model)(images[1:], None)
     records = tuple(ImageRecord(Path(f"{i}.jpg"), i, 0, "gallery") for i in range(6))
     return Retriever(model, GalleryMemory(gallery.cls, gallery.patches, gallery.features, records, CONFIG.grid))
 
 
-def test_a_search_matches_and_consolidates_patches_alone(retriever, images):
+def test_a_search_matches_and_consolidates_only_patches(retriever, images):
     trace = retriever.search(images[:1], SETTINGS)
     kept = [stage.kept.shape[1] for stage in trace.encoding.stages]
     assert trace.encoding.tokens.shape == (1, 1 + 3 + kept[-1], 32)
@@ -46,7 +46,7 @@ def test_a_search_matches_and_consolidates_patches_alone(retriever, images):
     assert trace.consolidation.feature.shape == (32,)
 
 
-def test_a_gallery_image_finds_itself_at_keep_rate_1(retriever, images):
+def test_a_gallery_image_is_its_own_nearest_hit_at_keep_rate_1(retriever, images):
     trace = retriever.search(images[3:4], QuerySettings(PruneSettings(1.0), neighbors=2))
     assert trace.by_distance.indices[0] == 2
     assert trace.match.shortlist.d_cos[0] == pytest.approx(0, abs=1e-5)
@@ -64,7 +64,7 @@ def test_an_encoding_keeps_its_extra_tokens_when_sliced_and_joined(retriever, im
 
 @pytest.mark.parametrize("relative", [False, True])
 @pytest.mark.parametrize("method", list(MapMethod))
-def test_the_encoder_map_shows_patches_alone(retriever, images, method, relative):
+def test_the_encoder_map_shows_only_patches(retriever, images, method, relative):
     state, prune = retriever.prepare(images[:1]), PruneSettings(0.6)
     result = encoder_map(retriever, state, prune, MapSettings(method, MapTarget.SIMILARITY, 4, relative=relative))
     kept = retriever.encode(state, prune).positions[0].numpy()
@@ -84,6 +84,6 @@ def test_the_encoder_attention_map_is_that_of_the_patches(retriever, images):
     np.testing.assert_allclose(encoder_map(retriever, state, prune, how).query_grid, expected, atol=1e-6)
 
 
-def test_the_comparison_of_devices_reads_patches_alone(retriever, images):
+def test_the_comparison_of_devices_reads_only_patches(retriever, images):
     result = parity(retriever, retriever, images[:1], None, SETTINGS)
     assert result.tokens == result.d_emd == result.dropped == result.hits == 0

@@ -1,4 +1,4 @@
-"""The public names of `fpc_core`, and that importing it is fast."""
+"""`fpc_core` exports its public names only, and importing it loads no large library."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""A complete search: its stages compose, and changed settings reuse what they do not affect."""
+"""A search equals its stages in order, and changed settings reuse the results that they do not affect."""
 
 from dataclasses import replace
 
@@ -119,7 +119,7 @@ def test_an_unknown_camera_uses_the_mean_embedding(workspace, images):
 
 def test_a_batch_of_two_queries_is_refused(workspace, images):
     encoding = workspace.retriever.encode(workspace.retriever.prepare(images), SETTINGS.prune)
-    with pytest.raises(ValueError, match="one query at a time, not 2"):
+    with pytest.raises(ValueError, match="encoding must be of one query, got 2"):
         workspace.retriever.match(encoding, SETTINGS)
 
 

@@ -1,4 +1,4 @@
-"""`Workspace.search` accepts every kind of image and gives a result that plots, tabulates and displays itself."""
+"""`Workspace.search` accepts every kind of image, and its result can be plotted, tabulated and displayed."""
 
 import io
 from dataclasses import replace
@@ -113,11 +113,11 @@ def test_grey_and_rotated_images_become_upright_rgb():
     grey = np.arange(64 * 32, dtype=np.uint8).reshape(64, 32)
     assert (to_pixels(grey) == grey[..., None]).all()
     image = Image.fromarray(np.zeros((40, 20, 3), np.uint8))
-    image.getexif()[0x0112] = 6  # Turned by 90 degrees.
+    image.getexif()[0x0112] = 6  # The image is rotated by 90 degrees.
     assert to_pixels(image).shape == (20, 40, 3)
 
 
-def test_a_camera_that_the_weights_do_not_know_is_refused(workspace, pixels):
+def test_a_camera_without_an_embedding_is_refused(workspace, pixels):
     with pytest.raises(ValueError, match=r"camera must be in 1\.\.\d+, got 99; omit it"):
         workspace.search(pixels, camera=99)
 

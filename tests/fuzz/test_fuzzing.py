@@ -132,12 +132,15 @@ def test_a_long_number_repeated_in_tuples_is_refused_before_printing(tmp_path):
             b"X" + (3_000_000).to_bytes(4, "little") + 3_000_000 * b"a" + b")\x81.",
             "is not a checkpoint, is truncated, or contains Python objects",
         ),
-        (b"c" + 3_000_000 * b"a" + b"\nb\n.", "imports a name of 3,000,002 characters; use an FPC checkpoint"),
+        (
+            b"c" + 3_000_000 * b"a" + b"\nb\n.",
+            r"imports a name of 3,000,002 characters \(the limit is 200\); use an FPC checkpoint",
+        ),
     ],
-    ids=["called", "made anew", "imported"],
+    ids=["called", "constructed", "imported"],
 )
 def test_a_long_text_that_torch_would_print_is_refused(tmp_path, program, result):
-    """torch looks through its own message in the square of the time that the longest word takes."""
+    """Searching a message of torch takes time that grows with the square of its longest word."""
     (tmp_path / "word.pth").write_bytes(b"\x80\x02" + program)
     with pytest.raises(CheckpointError, match=rf"word\.pth {result}"):
         load_checkpoint(tmp_path / "word.pth")

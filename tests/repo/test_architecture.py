@@ -1,4 +1,4 @@
-"""The layout that docs/architecture.md describes: folders, sizes and allowed imports."""
+"""The code follows docs/architecture.md in its folders, sizes and imports."""
 
 import ast
 import re
@@ -30,7 +30,7 @@ def offenders(room: str, forbidden: tuple[str, ...]) -> list[str]:
     ]
 
 
-APP_LAYERS = (  # each may import the layers after it
+APP_LAYERS = (  # A layer may import the layers listed after it.
     ("pages",),
     ("learn", "sweep", "evaluate", "atlas", "lab", "compare", "figures", "data"),
     ("sections",),
@@ -55,7 +55,7 @@ def test_every_layer_of_the_app_imports_only_layers_below_it():
         above = tuple(f"app.{name}" for higher in APP_LAYERS[:level] for name in higher)
         beside = {name: tuple(f"app.{other}" for other in names if other != name) for name in names}
         for name in names:
-            # The Figures page shows score tables, too; visitors' state and what they share know each other.
+            # The Figures page shows score tables. Sessions and the state of the server depend on each other.
             allowed = {"figures": ("app.evaluate",), "server": ("app.session",), "session": ("app.server",)}.get(
                 name, ()
             )
@@ -66,7 +66,7 @@ def test_every_layer_of_the_app_imports_only_layers_below_it():
 
 
 def test_no_modules_import_each_other_in_a_circle():
-    """Only imports at the top of a module count; those inside functions run later."""
+    """Only imports at the top of a module count, because those inside functions run later."""
     modules = {
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
         for room in ("fpc_core", "app")
@@ -79,10 +79,10 @@ def test_no_modules_import_each_other_in_a_circle():
             if isinstance(node, ast.ImportFrom) and node.module:
                 names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
         graph[name] = {each for each in names if each in modules and not name.startswith(f"{each}.")} - {name}
-    TopologicalSorter(graph).prepare()  # raises CycleError with the circle
+    TopologicalSorter(graph).prepare()  # It raises CycleError if there is a cycle.
 
 
-def test_no_folder_of_the_product_holds_more_than_15_files():
+def test_no_folder_of_the_product_has_more_than_15_files():
     for room in ("fpc_core", "app", "tests/core", "tests/app"):
         for folder in (path for path in (ROOT / room).rglob("*") if path.is_dir() and path.name != "__pycache__"):
             files = [path.name for path in folder.iterdir() if path.is_file() and path.name != "__init__.py"]
@@ -93,8 +93,10 @@ def test_only_resources_and_search_use_caches():
     text = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "app").rglob("*.py")}
     assert {name for name in text if "@cached(" in text[name]} == {"resources.py", "search.py"}
     assert {name for name in text if "Cache(" in text[name]} == {"cache.py"}
-    assert [name for name in text if "st.cache_" in text[name] or "lru_cache" in text[name]] == []  # bound no bytes
-    # A handful of values by nature: four workers, the pictures of a few textures, one setting.
+    assert [
+        name for name in text if "st.cache_" in text[name] or "lru_cache" in text[name]
+    ] == []  # They do not limit bytes.
+    # functools.cache is allowed where the number of values is small: four workers, a few textures, one setting.
     found = {
         path.relative_to(ROOT / "app").as_posix()
         for path in (ROOT / "app").rglob("*.py")

@@ -26,7 +26,7 @@ PAGES = sorted(
     for path in (ROOT / folder).glob("*.md")
 )
 TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in PAGES}
-VARIABLE = re.compile(r"\bFPC_[A-Z_]+\b(?!\.)")  # not the authors' file FPC_Occ_...
+VARIABLE = re.compile(r"\bFPC_[A-Z_]+\b(?!\.)")  # The file name FPC_Occ_... of the authors must not match.
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_no_placeholder_is_left(name):
 
 
 def commands(text):
-    """What stands behind `python -m` in code, without comments; one that is cut short by dots says nothing."""
+    """Return the text after `python -m` of every command in a page, without comments and commands with dots."""
     code = "\n".join(re.findall(r"```\w*\n(.*?)```", text, re.DOTALL) + re.findall(r"(?<!`)`([^`\n]+)`(?!`)", text))
     found = re.findall(r"-m ((?:fpc_core|benchmarks\.\w+|docs\.\w+)\b.*)", code.replace("\\\n", " "))
     return [each.split(" #")[0].split(" && ")[0].strip() for each in found if "..." not in each]
@@ -54,7 +54,7 @@ def headings(text):
 
 
 @pytest.mark.parametrize("page", TEXTS)
-def test_links_lead_to_files_and_headings_that_are_there(page):
+def test_links_lead_to_files_and_headings_that_exist(page):
     for link in re.finditer(r"(?<=\]\()(?!https?://)([^)#\s]*)(#[^)\s]*)?(?=\))", TEXTS[page]):
         there = (ROOT / page).parent / link[1] if link[1] else ROOT / page
         assert there.exists(), f"{page} links to {link[0]}"
@@ -74,7 +74,7 @@ def test_commands_in_the_docs_are_valid(page):
                 pytest.fail(f"{page}: python -m {command}")
         else:
             assert importlib.util.find_spec(module), f"{page}: python -m {command}"
-            pytest.importorskip(module)  # what it imports of ours is there
+            pytest.importorskip(module)  # It may import packages that are not installed, but no missing module.
 
 
 @pytest.mark.parametrize("page", TEXTS)

@@ -1,4 +1,4 @@
-"""The GPU benchmark at a tiny size on the CPU: it reports measurements and finds wrong results."""
+"""The GPU benchmark, at a tiny size on the CPU, prints measurements and detects wrong results."""
 
 from dataclasses import replace
 
@@ -39,7 +39,7 @@ def test_tables_have_device_version_date_and_the_published_value(capsys):
     table = output[output.index("| way | memory s") :]
     ways = [line.split("|") for line in table.splitlines() if line.startswith(("| released", "| ours"))]
     assert [way[1].strip() for way in ways] == ["released, float32", "ours, float32", "ours, float16"]
-    for way in ways:  # whole = memory + rest, and the ratio is of these
+    for way in ways:  # The whole time is the sum of two columns.
         memory, rest, whole = (float(cell) for cell in way[2:5])
         assert whole == pytest.approx(memory + rest, abs=0.11)
     assert "128.8" in output
@@ -59,7 +59,7 @@ def test_a_wrong_result_is_reported_and_ends_with_an_error(capsys, monkeypatch):
     assert all(each.startswith("float16, ") for each in beyond)
     assert any(": tokens " in each for each in beyond)
     lines = [line for line in capsys.readouterr().out.splitlines() if "**beyond**" in line]
-    assert len(lines) == 2  # both variants
+    assert len(lines) == 2  # There is one line per variant.
     assert all(line.startswith("| float16 ") for line in lines)
     monkeypatch.setattr(gpu, "MODELS", {})
     monkeypatch.setattr(gpu, "parity_table", lambda device, queries: ["float16, paper: tokens 1 > 0.02"])

@@ -1,4 +1,4 @@
-"""The notebook of the docs runs from start to end and shows what its text says."""
+"""The notebook in the docs runs from start to end and shows the figures that its text describes."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ def test_the_notebook_runs_and_shows_rankings_masks_and_transport(monkeypatch):
     client = pytest.importorskip("nbclient", reason="the notebook needs nbclient")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     notebook = nbformat.read(ROOT / "docs/notebook.ipynb", as_version=4)
-    assert not any(cell.get("outputs") for cell in notebook.cells)  # Committed without results.
+    assert not any(cell.get("outputs") for cell in notebook.cells)  # It is committed without outputs.
     client.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(ROOT)}}).execute()
     shown = [output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", ())]
     assert sum("image/png" in each for each in shown) == 2

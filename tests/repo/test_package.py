@@ -1,4 +1,4 @@
-"""Wheel and sdist contain the library, the app and the demo, and work outside of the clone."""
+"""Wheel and sdist contain the library, the app and the demo, and work outside the clone."""
 
 import subprocess
 import sys
@@ -22,7 +22,7 @@ def run(*command, **options):
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    """The folder with sdist and wheel; the wheel is built from the sdist."""
+    """Build the sdist, build the wheel from it, and return their folder."""
     folder = tmp_path_factory.mktemp("dist")
     run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, ROOT)
     return folder
@@ -30,7 +30,7 @@ def built(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def installed(built, tmp_path_factory):
-    """The folder into which the wheel is installed, without its requirements, which are installed already."""
+    """Install the wheel without its requirements, which are installed already, and return the folder."""
     folder = tmp_path_factory.mktemp("site")
     (wheel,) = built.glob("*.whl")
     run(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", folder, wheel)
@@ -39,7 +39,7 @@ def installed(built, tmp_path_factory):
 
 @pytest.fixture
 def environment(installed, tmp_path, monkeypatch):
-    """Another folder than the clone, and an environment in which the installed package is found first."""
+    """Work in a folder outside the clone, where Python finds the installed package first, and return the folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(installed))
     monkeypatch.setenv("FPC_CACHE", str(tmp_path / "cache"))

@@ -1,4 +1,4 @@
-"""`make` refuses a Python that is too old in one line, and replaces a .venv that cannot be used."""
+"""`make` refuses an old Python in one line, and replaces a .venv that was made with one."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def clone(tmp_path):
-    """A folder with what `make .venv/installed` needs, and no requirements to install."""
+    """Return a folder with the files that `make .venv/installed` needs, and no requirements to install."""
     (tmp_path / ".ci").mkdir()
     shutil.copy(ROOT / "Makefile", tmp_path)
     shutil.copy(ROOT / ".ci/python_version.py", tmp_path / ".ci")
@@ -23,12 +23,13 @@ def clone(tmp_path):
 
 def make(folder, python):
     command = ["make", "--silent", f"PYTHON={python}", ".venv/installed"]
-    env = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}  # Of `make test` itself.
+    # Variables of the `make test` that runs this test must not change the inner `make`.
+    env = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
 
 
 def old_python(folder):
-    """An interpreter that says it is Python 3.10."""
+    """Write an interpreter that reports Python 3.10.4, and return its path."""
     script, code = folder / "python3.10", "import sys; sys.version_info = (3, 10, 4); exec(open(sys.argv[1]).read())"
     script.write_text(f"#!/bin/sh\n{sys.executable} -c '{code}' \"$@\"\n")
     script.chmod(0o755)
@@ -41,7 +42,7 @@ def test_an_old_python_is_refused_in_one_line(clone):
     assert made.returncode
     message, *rest = made.stderr.splitlines()
     assert message.startswith("FPC Explorer needs Python 3.11 or newer, and ")
-    assert "is Python 3.10.4. Install a newer one and name it: make PYTHON=" in message
+    assert "is Python 3.10.4. Install a newer version, and pass its name: make PYTHON=" in message
     assert all(line.startswith("make: ***") for line in rest)
     assert not (clone / ".venv").exists()
 

@@ -19,12 +19,12 @@ def read(name):
 
 
 def releases():
-    """Return (version, date) of the changelog, newest first."""
+    """Return (version, date) of every release in the changelog, newest first."""
     return re.findall(r"^## \[(\d+\.\d+\.\d+)\] - (\S+)$", read("CHANGELOG.md"), re.MULTILINE)
 
 
 def instructions():
-    """Return (instruction, argument) of the Dockerfile, with continued lines joined."""
+    """Return every (instruction, argument) of the Dockerfile, with continued lines joined."""
     joined = re.sub(r"\\\n\s*", "", re.sub(r"^#.*\n", "", read("Dockerfile"), flags=re.MULTILINE))
     return [tuple(line.split(maxsplit=1)) for line in joined.splitlines() if line.strip()]
 
@@ -90,9 +90,9 @@ def test_the_container_runs_the_app_unprivileged_on_the_spaces_port():
     words = [word for word, _ in instructions()]
     assert words.index("USER") < words.index("CMD")
     (user,) = [rest for word, rest in instructions() if word == "USER"]
-    assert f"useradd --create-home --uid 1000 {user}" in read("Dockerfile")  # the user id that Spaces runs as
+    assert f"useradd --create-home --uid 1000 {user}" in read("Dockerfile")  # Spaces runs containers as user 1000.
     (volume,) = re.findall(r"-v fpc-results:(\S+)", read("docs/deploy.md"))
-    assert f"install -d -o {user} {volume}" in read("Dockerfile")  # a new volume belongs to whom the folder does
+    assert f"install -d -o {user} {volume}" in read("Dockerfile")  # A new volume gets the owner of the folder.
     front = yaml.safe_load(re.search(r"```yaml\n---\n(.*?)---\n```", read("docs/deploy.md"), re.DOTALL)[1])
     assert front["sdk"] == "docker"
     (port,) = [rest for word, rest in instructions() if word == "EXPOSE"]
@@ -101,6 +101,6 @@ def test_the_container_runs_the_app_unprivileged_on_the_spaces_port():
 
 
 def test_system_packages_are_names_one_a_line():
-    names = read("packages.txt").splitlines()  # apt gets every word of it, so a comment would be a package
+    names = read("packages.txt").splitlines()  # apt would read the words of a comment as packages.
     assert names
     assert all(re.fullmatch(r"[a-z0-9][a-z0-9.+-]+", name) for name in names)

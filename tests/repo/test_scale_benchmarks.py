@@ -1,4 +1,4 @@
-"""The generators of the scale benchmarks at a fraction of the size: their data loads, builds and is searched."""
+"""The scale benchmarks generate data, here at a fraction of its size, that can be loaded, encoded and searched."""
 
 import pytest
 
@@ -39,7 +39,7 @@ def test_the_same_weights_are_made_every_time(places, tmp_path):
     assert weights_fingerprint(made[0]) == weights_fingerprint(made[1])
 
 
-def test_it_loads_builds_and_evaluates_by_the_commands(places, capsys, monkeypatch):
+def test_a_generated_dataset_is_loaded_built_and_evaluated(places, capsys, monkeypatch):
     for name, path in (("FPC_DATA", places.data), ("FPC_WEIGHTS", places.weights), ("FPC_MEMORY", places.memory)):
         monkeypatch.setenv(name, str(path))
     assert main(["memory", "build", "--device", "cpu"]) == 0

@@ -1,4 +1,4 @@
-"""Rules of SECURITY.md that hold for the source itself."""
+"""The source code follows the rules of SECURITY.md."""
 
 import ast
 import re
@@ -14,7 +14,7 @@ TEMPLATES = sorted((ROOT / "fpc_core").rglob("*.jinja"))
 
 
 def calls(path: Path, *names: str) -> list[ast.Call]:
-    """Return calls of these dotted names, as written."""
+    """Return all calls in a file whose function is written as one of these dotted names."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     return [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) in names]
 
@@ -25,10 +25,8 @@ def where(pattern: str, paths: list[Path]) -> set[str]:
 
 def test_torch_load_is_only_in_weight_files_and_runs_no_pickle():
     loads = {path.name: calls(path, "torch.load") for path in PYTHON}
-    assert {name for name, found in loads.items() if found} == {
-        "weight_files.py",
-        "state.py",
-    }  # weights; the state of a training run
+    # state.py reads the state of a training run.
+    assert {name for name, found in loads.items() if found} == {"weight_files.py", "state.py"}
     for found in loads.values():
         for call in found:
             assert [ast.unparse(each.value) for each in call.keywords if each.arg == "weights_only"] == ["True"]
@@ -38,7 +36,7 @@ def test_no_other_code_reads_pickles_or_runs_text():
     assert where(r"^\s*(import|from) (pickle|cPickle|dill|joblib|shelve|marshal)\b", PYTHON) == set()
     for path in PYTHON:
         assert not calls(path, "eval", "exec", "compile", "os.system", "os.popen", "yaml.load"), path
-    assert where(r"allow_pickle\s*=\s*(?!False)", PYTHON) == set()  # numpy's default is False
+    assert where(r"allow_pickle\s*=\s*(?!False)", PYTHON) == set()  # numpy defaults to False.
 
 
 def test_only_decoder_and_app_command_start_processes_without_shell():
@@ -46,12 +44,12 @@ def test_only_decoder_and_app_command_start_processes_without_shell():
     assert where(r"shell\s*=", PYTHON) == set()
 
 
-def test_bytes_become_pixels_in_one_place():
-    """Image.open elsewhere reads only what this program has drawn itself, from RAM."""
+def test_only_one_module_decodes_images():
+    """Other modules open only images in RAM that this program drew."""
     assert where(r"Image\.open\(", PYTHON) == {"images.py", "collect.py", "lesson.py"}
     for name in ("collect.py", "lesson.py"):
         (call,) = calls(ROOT / "fpc_core" / "report" / name, "Image.open")
-        assert ast.unparse(call) == "Image.open(file)"  # `file`: io.BytesIO of savefig
+        assert ast.unparse(call) == "Image.open(file)"  # `file` has the output of savefig.
         assert "file = io.BytesIO()" in (ROOT / "fpc_core" / "report" / name).read_text(encoding="utf-8")
     assert where(r"cv2\.imread|imageio|skimage\.io|torchvision\.io|read_image\(", PYTHON) == set()
 
@@ -73,7 +71,7 @@ def test_no_script_of_a_component_writes_markup_or_runs_text():
 
 
 def test_components_are_given_their_markup_as_constants():
-    """A component's `html=` is a constant; no name or number is inserted."""
+    """The `html=` of a component is a constant without inserted names or numbers."""
     for path in PYTHON:
         for call in calls(path, "st.components.v2.component"):
             for each in call.keywords:
@@ -87,8 +85,8 @@ def test_html_files_escape_all_text_from_outside():
     wrapped = {ast.unparse(call.args[0]) for path in PYTHON for call in calls(path, "Markup")}
     assert wrapped == {
         "STYLE",
-        "f'{SCRIPT}\\n{_PAGING}'",  # files of this project
-        "convert(latex, display='block')",  # equations of the lesson
+        "f'{SCRIPT}\\n{_PAGING}'",  # Both are files of this project.
+        "convert(latex, display='block')",  # The equations of the lesson are constants.
         "re.sub('\\\\*\\\\*(.+?)\\\\*\\\\*', '<b>\\\\1</b>', str(escape(text)))",
         "json.dumps(data).replace('<', '\\\\u003c')",
     }

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
 LINES = [line for block in re.findall(r"```sh\n(.*?)```", TUTORIAL, re.DOTALL) for line in block.strip().splitlines()]
 CLI = "python -m fpc_core "
-SHORTER = {  # smaller runs of commands that take long
+SHORTER = {  # These options shorten commands that take long.
     "evaluate": ["--resamples", "20"],
     "train": ["--holistic-steps", "1", "--fpc-steps", "1", "--identities", "2", "--images", "2"],
 }
@@ -26,7 +26,7 @@ SHORTER = {  # smaller runs of commands that take long
 
 @pytest.fixture
 def clone(tmp_path, monkeypatch):
-    """The working folder of the tutorial's reader, after steps 1 and 2."""
+    """Return the working folder that a reader of the tutorial has after steps 1 and 2."""
     build_released_world(tmp_path / "data")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FPC_CACHE", str(tmp_path / "cache"))
@@ -54,7 +54,7 @@ def test_every_command_of_the_tutorial_runs(clone, monkeypatch, capsys):
             assert line == 'FPC_ROOTS="$PWD/data" make app', f"nothing runs {line}"
     output = capsys.readouterr().out
     assert set(ran) == {"memory", "doctor", "query", "evaluate", "sweep", "figure", "explain", "lesson", "train"}
-    assert "a gallery image finds itself at rank 1 of 64" in output
+    assert "a gallery image is at rank 1 of 64 in a search for itself" in output
     for written in ("tables/table-4.tex", "sweep.csv", "figures/dropping.pdf", "report.html", "lesson.html"):
         assert (clone / "data" / written).stat().st_size
     for shown in re.findall(r"^ok +(\w+): ", TUTORIAL, re.MULTILINE):

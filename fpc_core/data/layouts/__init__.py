@@ -1,4 +1,4 @@
-"""Dataset layouts: one `LayoutSpec` per layout, in one file per family, found by `registry`.
+"""Dataset layouts: one `LayoutSpec` per layout, in one file per family; `registry` collects them.
 
-To add a layout, add a file with a tuple `LAYOUTS` to this folder, and a test; nothing else refers to it.
+To add a layout, add a file with a tuple `LAYOUTS` to this folder, and a test; no other file has to change.
 """

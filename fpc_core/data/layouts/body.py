@@ -1,4 +1,4 @@
-"""Layouts with folders of occluded or partial and of whole bodies and without cameras: Occluded-ReID, Partial-ReID."""
+"""Layouts of Occluded-ReID and Partial-ReID: separate folders of whole and occluded or partial bodies, no cameras."""
 
 from __future__ import annotations
 

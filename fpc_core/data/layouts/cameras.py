@@ -1,4 +1,4 @@
-"""Turn what a layout finds into records: junk, and cameras counted from 0."""
+"""Turn the images that a layout reads into records: exclude junk, and count cameras from 0."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from fpc_core.data.layouts.spec import JUNK, Entry, Reading
 from fpc_core.data.protocols import Cameras
 from fpc_core.data.records import NO_CAMERA, ImageRecord, LeftOutFile
 
-CAMERA_0 = "the name says camera 0, but cameras count from 1"
-NO_NUMBER = "the name holds no camera"
-_FROM_0 = 0.01  # Minimum share of images of camera 0 by which cameras are taken to be counted from 0.
+CAMERA_0 = "the name has camera 0, but cameras are counted from 1"
+NO_NUMBER = "the name has no camera"
+_FROM_0 = 0.01  # Minimum share of images of camera 0 from which cameras are taken to be counted from 0.
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def with_cameras(reading: Reading, cameras: Cameras) -> Numbered:
     among many is an error in its name.
 
     Args:
-        reading: What the layout found.
+        reading: Images that the layout read.
         cameras: Where the cameras come from.
     """
     if cameras is Cameras.NAMES:
@@ -61,7 +61,7 @@ def with_cameras(reading: Reading, cameras: Cameras) -> Numbered:
 
 
 def _camera(entry: Entry, cameras: Cameras) -> int | None:
-    """Return the 0-based camera of an image, NO_CAMERA without cameras, or None if the name holds no valid camera."""
+    """Return the 0-based camera of an image, NO_CAMERA without cameras, or None if the name has no valid camera."""
     if cameras is Cameras.NONE:
         return NO_CAMERA
     if cameras is Cameras.RELEASED:

@@ -1,4 +1,4 @@
-"""Layouts whose splits stand in lists: MSMT17 (text files) and Occluded-PoseTrack-ReID (JSON)."""
+"""Layouts whose splits are defined by lists: MSMT17 (text files) and Occluded-PoseTrack-ReID (JSON)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MAX_LIST = 64 << 20  # Maximum size of a list in bytes.
 
 
 def read_msmt17(spec: LayoutSpec, root: Path, folders: Folders, listing: FolderListing) -> Reading:
-    """Read the lists of MSMT17, whose lines are a path and a number of the person.
+    """Read the lists of MSMT17, in which each line has the path of an image and the number of the person.
 
     Args:
         spec: Layout of the dataset.
@@ -32,7 +32,7 @@ def read_msmt17(spec: LayoutSpec, root: Path, folders: Folders, listing: FolderL
     for split, (home, *_) in folders.items():
         there = {image.relative_to(home).as_posix() for image in listing.images_below(home, spec.depth)}
         for path, number in _lines(root / f"list_{split}.txt", listing):
-            if path not in there:  # This also holds for paths that lead elsewhere.
+            if path not in there:  # This also refuses paths that lead out of the folder.
                 reading.left_out.append(LeftOutFile(Path(split) / Path(path).name, MISSING))
                 continue
             inside = (home / path).relative_to(root)
@@ -60,7 +60,7 @@ def _lines(path: Path, listing: FolderListing) -> Iterator[tuple[str, str]]:
 
 
 def read_posetrack(spec: LayoutSpec, root: Path, folders: Folders, listing: FolderListing) -> Reading:
-    """Read the sampling files of Occluded-PoseTrack-ReID, which say of every crop whether it is a query.
+    """Read the sampling files of Occluded-PoseTrack-ReID, which assign every crop to a split.
 
     Args:
         spec: Layout of the dataset.
@@ -101,7 +101,19 @@ def read_posetrack(spec: LayoutSpec, root: Path, folders: Folders, listing: Fold
 
 
 def _table(path: Path, column: str, listing: FolderListing) -> dict[object, object]:
-    """Return a column of a table as pandas writes it to JSON, by the number of the detection."""
+    """Return a column of a table in the JSON format of pandas.
+
+    Args:
+        path: Path of the file.
+        column: Name of the column.
+        listing: Restricts which files may be read.
+
+    Returns:
+        The values by the number of the detection, which is the column `id`.
+
+    Raises:
+        DatasetError: The file is not such a table.
+    """
     try:
         content = read_json(path, max_bytes=_MAX_LIST, allowed=listing.allowed)
     except OutsideRootsError:  # This is also a ValueError.

@@ -1,4 +1,4 @@
-"""Layouts whose names hold the number of the person and no camera: Partial-iLIDS, and own data of this kind."""
+"""Layouts whose file names contain the number of the person but no camera: Partial-iLIDS, and users' own data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Own folders without names of a published layout: one subfolder per person, with or without a split."""
+"""Layouts of users' own data: one subfolder per person, with or without a split, or one folder of Market-1501 names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All dataset layouts, and how the one of a folder is recognised."""
+"""Collect all dataset layouts, and recognise the layout of a folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fpc_core.data.layouts.people import FOLDER, UNSPLIT
 from fpc_core.data.layouts.spec import Folders, LayoutSpec
 from fpc_core.io.bounded_files import escape_name
 
-FEW = 0.5  # A layout that fewer names follow is chosen only for its folders.
+FEW = 0.5  # A layout that a smaller share of names follows is chosen only if its folder names are unmistakable.
 _MODULES = sorted(module.name for module in pkgutil.iter_modules(layouts.__path__))
 
 LAYOUTS: tuple[LayoutSpec, ...] = tuple(
@@ -30,7 +30,7 @@ TOP_FOLDERS = frozenset(
 )
 """Names of subfolders that contain a split of a dataset, in lower case."""
 
-# Names of folders inside an archive that say nothing about which dataset it is.
+# Names of folders that do not identify a dataset.
 _UNSPECIFIC = frozenset(
     {"test", "pytorch", "images", "image", "imgs", "data", "dataset", "datasets", "archive", "reid", "detected"}
     | {"labeled", "labelled", "val", "eval"}
@@ -46,11 +46,11 @@ def spec_of(key: str) -> LayoutSpec | None:
 def recognise(
     folder: Path, listing: FolderListing, chosen: Mapping[str, tuple[str, ...]] | None = None
 ) -> tuple[LayoutSpec, Folders] | None:
-    """Return the layout of a folder and the folders of its splits, or None if it has none but may be a plain folder.
+    """Return the layout of a folder and the folders of its splits, or None if it has none or may be a plain folder.
 
     The layout that most names follow is chosen; the name of the folder, preferred names of subfolders and the order of
-    the registry decide between equals. Names that follow no layout are accepted only in folders that nothing else than
-    a published dataset has.
+    the registry decide between equals. Names that follow no layout are accepted only in folders that only published
+    datasets have (`LayoutSpec.own_folders`).
 
     Args:
         folder: Folder of the dataset.
@@ -58,18 +58,18 @@ def recognise(
         chosen: Folders of some splits, from `dataset.json`.
     """
     name, found = normalised(dataset_names(folder)), []
-    for place, spec in enumerate(LAYOUTS):
+    for index, spec in enumerate(LAYOUTS):
         folders = spec.located(folder, listing, chosen) if spec not in (FOLDER, UNSPLIT) else None
         is_titled = bool(spec.titled and re.search(spec.titled, name))
         if folders is None or (spec.needs_title and not is_titled):
             continue
         own = bool({path.name.lower() for homes in folders.values() for path in homes} & set(spec.own_folders))
         share = spec.share(folder, folders, listing)
-        found.append((share >= FEW, own, round(share, 2), is_titled, -_rank(spec, folder, folders), -place, folders))
+        found.append((share >= FEW, own, round(share, 2), is_titled, -_rank(spec, folder, folders), -index, folders))
     if not found:
         return None
-    fits, own, *_, place, folders = max(found, key=lambda each: each[:-1])
-    return (LAYOUTS[-place], folders) if fits or own else None
+    fits, own, *_, negative_index, folders = max(found, key=lambda each: each[:-1])
+    return (LAYOUTS[-negative_index], folders) if fits or own else None
 
 
 def has_layout(folder: Path, listing: FolderListing) -> bool:
@@ -93,7 +93,7 @@ def is_layout(names: Collection[str]) -> bool:
 
 
 def dataset_names(folder: Path) -> str:
-    """Return the name by which a folder says which dataset it is: its own, or its parent's if its own is unspecific."""
+    """Return the name that identifies a dataset: that of its folder, or of the nearest parent with a specific name."""
     real = folder.resolve()
     while real.name.lower() in _UNSPECIFIC and real.parent.name:
         real = real.parent
@@ -106,7 +106,7 @@ def normalised(name: str) -> str:
 
 
 def title_of(folder: Path) -> str:
-    """Return the title of the dataset in a folder: a published title only if the folder's name says so.
+    """Return the title of the dataset in a folder: a published title if the folder's name matches it, else that name.
 
     The subset of CUHK03-NP follows in parentheses.
     """
@@ -118,10 +118,16 @@ def title_of(folder: Path) -> str:
 
 
 def _rank(spec: LayoutSpec, root: Path, folders: Folders) -> int:
-    """Return how far down the lists of accepted folder names those of a dataset stand, 0 for the preferred ones."""
-    return sum(_place(spec.folders, split, root, folders) for split in ("query", "gallery"))
+    """Return the sum of the positions of a dataset's folders in the lists of accepted names; 0 if both are preferred.
+
+    Args:
+        spec: Layout with the accepted names.
+        root: Folder of the dataset.
+        folders: Folders of each split.
+    """
+    return sum(_position(spec.folders, split, root, folders) for split in ("query", "gallery"))
 
 
-def _place(accepted: Mapping[str, tuple[str, ...]], split: str, root: Path, folders: Folders) -> int:
+def _position(accepted: Mapping[str, tuple[str, ...]], split: str, root: Path, folders: Folders) -> int:
     path = folders[split][0].relative_to(root).as_posix().lower()
     return accepted[split].index(path) if path in accepted[split] else 0

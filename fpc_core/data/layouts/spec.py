@@ -1,4 +1,4 @@
-"""What describes a dataset layout, and how names in its folders are read."""
+"""Define how a dataset layout is described, and read identities and cameras from the file names in its folders."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Layout(StrEnum):
 
 @dataclass(frozen=True)
 class Entry:
-    """One image as its layout describes it.
+    """One image, with what its layout reads from its name and folder.
 
     Attributes:
         path: Path relative to the dataset's folder.
@@ -51,7 +51,7 @@ class Entry:
 
 @dataclass
 class Reading:
-    """What a layout finds in a folder.
+    """Result of reading a folder according to a layout.
 
     Attributes:
         entries: Images of all splits.
@@ -72,8 +72,8 @@ class LayoutSpec:
         key: Name of the layout in `dataset.json` and in messages.
         title: Published name of the dataset.
         titled: Regular expression for the name of a folder that contains this dataset, in lower case and with spaces
-            for all other characters than letters and digits; empty if no name says so.
-        folders: Accepted paths of the folders of each split, preferred ones first; upper and lower case are the same.
+            for all other characters than letters and digits; empty if no name identifies it.
+        folders: Accepted paths of the folders of each split, preferred ones first; case is ignored.
         name: Regular expression that a file name must match at its start, with the groups `identity` and `camera`.
         example: Example of a file name.
         typical: Regular expression by which the layout is recognised; by default `name`.
@@ -157,12 +157,20 @@ class LayoutSpec:
 
 
 def levels(path: Path, folder: Path) -> int:
-    """Return the number of folders between `folder` and a file in or below it; a large number if it is elsewhere."""
+    """Return the number of folders between a folder and a file below it.
+
+    Args:
+        path: Path of the file.
+        folder: Folder to start from.
+
+    Returns:
+        0 for a file in `folder` itself; 99, more than any layout reads, for a file that is not below it.
+    """
     return len(path.relative_to(folder).parts) - 1 if folder in path.parents else 99
 
 
 def find_folder(root: Path, path: str, listing: FolderListing) -> Path | None:
-    """Return a subfolder by its path, of which upper and lower case do not matter, or None if there is none.
+    """Return a subfolder by its path, ignoring case if there is no exact match, or None if there is none.
 
     Args:
         root: Folder to start from.
@@ -210,13 +218,26 @@ def read_names(spec: LayoutSpec, root: Path, folders: Folders, listing: FolderLi
 
 
 def left_out_below(root: Path, home: Path, depth: int, listing: FolderListing) -> Sequence[LeftOutFile]:
-    """Return the images one level below those that a layout reads, which are left out."""
+    """Return the images one level too deep for a layout, which are left out, with the reason.
+
+    Args:
+        root: Folder of the dataset, to which the paths are relative.
+        home: Folder of a split.
+        depth: Number of folder levels below `home` that the layout reads.
+        listing: Lists images.
+    """
     reason = f"the image is more than {depth} folders below its split"
     return [LeftOutFile(path.relative_to(root), reason) for path in listing.images_at(home, depth + 1)]
 
 
 def entry_of(pattern: re.Pattern[str], path: Path, split: str) -> Entry | None:
-    """Return the entry of a file whose name matches, or None if it does not match or its identity is below -1."""
+    """Return the entry of a file, or None if its name does not match or its identity is below -1.
+
+    Args:
+        pattern: Regular expression with the group `identity` and optionally `camera`.
+        path: Path relative to the dataset's folder.
+        split: Split of the file.
+    """
     match = pattern.match(path.name)
     if match is None or int(match["identity"]) < JUNK:
         return None

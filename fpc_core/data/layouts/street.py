@@ -1,7 +1,7 @@
 """Layouts with query and gallery folders and identity and camera in the names: Market-1501, DukeMTMC-reID and others.
 
-The names of folders vary between archives and codebases, and a widely used baseline sorts the images into one folder
-per person; both are accepted.
+Folder names vary between archives and codebases, and a widely used baseline sorts the images into one folder per
+person. All of these are accepted.
 """
 
 from __future__ import annotations
@@ -9,9 +9,8 @@ from __future__ import annotations
 from fpc_core.data.layouts.spec import Layout, LayoutSpec
 
 NAME = r"(?P<identity>-?\d{1,9})_c(?P<camera>\d{1,4})(s\d+)?[_.]"  # Without a limit, long numbers could overflow int64.
-_WITHOUT_SEQUENCE = (
-    r"(?P<identity>-?\d{1,9})_c(?P<camera>\d{1,4})[_.]"  # Only Market-1501 has a sequence after the camera.
-)
+# Only Market-1501 has a sequence after the camera.
+_WITHOUT_SEQUENCE = r"(?P<identity>-?\d{1,9})_c(?P<camera>\d{1,4})[_.]"
 FOLDERS = {
     "train": ("bounding_box_train", "image_train", "train_all", "train"),
     "query": ("query", "image_query", "probe"),

@@ -1,4 +1,4 @@
-"""Crops of single people from a photo: whether an image is one already, and boxes to cut out."""
+"""Recognise images that are already crops of one person, and define the boxes that are cut out of other photos."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Size = tuple[int, int]
 
 # Range of height / width of a tight crop, relative to that of the model's input.
 MIN_RELATIVE_HEIGHT, MAX_RELATIVE_HEIGHT = 0.75, 1.6
-MAX_CROP_HEIGHT = 1024  # Maximum height of a tight crop in pixels; upright photos of phones have 1920 and more.
+MAX_CROP_HEIGHT = 1024  # Maximum height of a tight crop in pixels; upright phone photos have 1920 and more.
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class CropBox:
             target: Height and width of the model's input in pixels.
 
         Raises:
-            ValueError: It is not.
+            ValueError: The box is partly outside the photo, or has another shape.
         """
         height, width = photo
         if self.left + self.width > width or self.top + self.height > height:
@@ -60,7 +60,7 @@ def is_tight_crop(image: Size, target: Size) -> bool:
     """Return whether an image looks like a tight crop of one person, which needs no cropping.
 
     For an input of 256 x 128 pixels, height / width must be between 1.5 and 3.2. Images taller than `MAX_CROP_HEIGHT`
-    are taken for photos, because photos of phones have such shapes too.
+    are taken for photos, because phone photos can have such shapes, too.
 
     Args:
         image: Height and width of the upright image in pixels.

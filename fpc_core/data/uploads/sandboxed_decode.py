@@ -1,7 +1,7 @@
 """Decode untrusted images in a separate process that can be stopped.
 
-Decoders are large C libraries, and a thread that runs one cannot be stopped. A file that takes too much time or memory,
-or crashes its decoder, ends only the short-lived process that decodes it.
+Decoders are large C libraries, and a thread that runs one cannot be stopped. Only the separate process ends if a file
+takes too much time or memory, or crashes its decoder.
 """
 
 from __future__ import annotations
@@ -112,7 +112,14 @@ def crop_in_subprocess(data: bytes, name: str, boxes: Sequence[CropBox], size: S
 
 
 def _output(data: bytes, name: str, arguments: Sequence[int], seconds: int, timeout: float) -> bytes:
-    """Return the pixels that the program in `images.py` writes for these arguments.
+    """Run the program in `images.py`, and return the bytes of the pixels that it writes.
+
+    Args:
+        data: Bytes of the image file.
+        name: Name of the image in messages.
+        arguments: Arguments of the program after the limits.
+        seconds: Maximum processor time in seconds.
+        timeout: Maximum wall-clock time in seconds, including the wait for a free process.
 
     Raises:
         ImageError: The program refuses the image, fails or reaches a limit.
@@ -141,7 +148,17 @@ def _output(data: bytes, name: str, arguments: Sequence[int], seconds: int, time
 
 
 def _images(body: bytes, count: int, size: Size, name: str) -> list[np.ndarray]:
-    """Return the images in the output of the program, which must have exactly this number and size."""
+    """Return the images in the output of the program.
+
+    Args:
+        body: Pixels of all images.
+        count: Number of images that the output must contain.
+        size: Height and width of each image in pixels.
+        name: Name of the upload in messages.
+
+    Raises:
+        ImageError: The output has another length.
+    """
     height, width = size
     if len(body) != count * height * width * 3:
         raise _failed(name)

@@ -1,4 +1,4 @@
-"""Passes over the queries, which sweeps and tables are computed from, and their results.
+"""Passes over the queries, from which sweeps and tables are computed, and their results.
 
 A pass encodes and matches the queries with one setting of pruning. Its points reuse these encodings and transports:
 they score each alpha, each K and the encoder's own feature. `runner.py` computes passes, `result_store.py` stores them.
@@ -36,7 +36,7 @@ class PostProcessing(StrEnum):
 
 
 class Part(StrEnum):
-    """Further data stored for each query, as float32 numbers: everything by which its shortlist was ranked.
+    """Data stored for each query besides features, as float32 numbers: everything by which its shortlist was ranked.
 
     Rows of the gallery memory are integers below 2**24, which float32 represents exactly.
     """
@@ -100,13 +100,14 @@ class Pass:
 
     def __post_init__(self) -> None:
         for point in self.points:
-            replace(
-                self.settings, alpha=point.alpha, neighbors=max(1, point.neighbors)
-            )  # The constructor raises ValueError for invalid values.
+            # The constructor raises ValueError for invalid values.
+            replace(self.settings, alpha=point.alpha, neighbors=max(1, point.neighbors))
         if not self.points or len(set(self.points)) != len(self.points):
             raise ValueError(f"a pass needs at least one point, without repeats, got {self.points}")
         if self.gallery and (self.points != (ENCODER,) or self.matched):
-            raise ValueError("a pass over the gallery computes encoder features only")
+            raise ValueError(
+                f"a pass over the gallery computes encoder features only, got {self.points}; use (ENCODER,)"
+            )
 
     @property
     def immediate_points(self) -> tuple[Point, ...]:
@@ -138,7 +139,12 @@ class Pass:
 
 
 def resampled_per_query(prune: PruneSettings, record: ImageRecord) -> PruneSettings:
-    """Return settings whose seed also depends on the image's path; other strategies than random are unchanged."""
+    """Return settings whose random sample is different for each image; those of other strategies are unchanged.
+
+    Args:
+        prune: Settings of a pass.
+        record: Record of the image, whose path is added to the seed.
+    """
     if prune.strategy is not DropStrategy.RANDOM:
         return prune
     return replace(prune, seed=(prune.seed + zlib.crc32(record.path.as_posix().encode())) % (MAX_SEED + 1))
@@ -191,8 +197,8 @@ class PassResult:
         """Whether every image is computed; deferred points may still be missing."""
         return bool(self.known.all())
 
-    def knows(self, index: int) -> bool:
-        """Return whether a point is scored for every image."""
+    def is_scored(self, index: int) -> bool:
+        """Return whether the point at `index` is scored for every image."""
         return bool((self.first_match[:, index] != UNKNOWN).all())
 
     def scores(self, index: int, ranks: int = 50) -> Scores:
@@ -222,11 +228,16 @@ class PassResult:
         return replace(self._with((row, indices), precision, first), known=known)
 
     def with_point(self, index: int, scores: Scores) -> PassResult:
-        """Return a copy with the scores of the point at `index` filled in for all images."""
+        """Return a copy with the scores of one point filled in for all images.
+
+        Args:
+            index: Index of the point in `Pass.points`.
+            scores: Scores of the point.
+        """
         return self._with((slice(None), index), scores.average_precision, scores.first_match)
 
     def merge(self, other: PassResult) -> PassResult:
-        """Return a copy with the images of another result of the same pass, except those that this one knows."""
+        """Return a copy that adds images which only `other`, a result of the same pass, has computed."""
         rows = other.known & ~self.known
         features = {each: np.where(rows[:, None], other.features[each], mine) for each, mine in self.features.items()}
         merged = self._with(rows, other.average_precision[rows], other.first_match[rows])
@@ -255,10 +266,10 @@ class PassTask:
     passes: tuple[Pass, ...]
 
     def __post_init__(self) -> None:
-        waiting = [
+        dependent = [
             each for each in self.passes if any(p.then is PostProcessing.PRUNED_GALLERY for p in each.deferred_points)
         ]
-        if any(gallery_pass(each.settings.prune) not in self.passes for each in waiting):
+        if any(gallery_pass(each.settings.prune) not in self.passes for each in dependent):
             raise ValueError("the pass over the pruned gallery is missing; add gallery_pass(settings.prune) to passes")
 
     def records(self, eval_pass: Pass) -> tuple[ImageRecord, ...]:
@@ -292,7 +303,7 @@ class PassTask:
         """Return how many steps are complete."""
         return sum(
             int(known[each].known.sum())
-            + sum(known[each].knows(each.points.index(point)) for point in each.deferred_points)
+            + sum(known[each].is_scored(each.points.index(point)) for point in each.deferred_points)
             for each in self.passes
             if each in known
         )

@@ -67,12 +67,20 @@ def score_distance(distance: np.ndarray, queries: Sequence[ImageRecord], dataset
 
 
 def own_rows_of(queries: Sequence[ImageRecord], dataset: Dataset) -> np.ndarray:
-    """Return the gallery row of each query that is itself a gallery image, -1 for others, (Q,)."""
+    """Return the gallery rows of the queries that are gallery images themselves.
+
+    Args:
+        queries: Records of the Q queries.
+        dataset: Dataset of the queries.
+
+    Returns:
+        (Q,) int64 rows; -1 for queries that are not in the gallery.
+    """
     return np.array([dataset.own_rows.get(record.path, -1) for record in queries], np.int64)
 
 
 def protocol_notes(dataset: Dataset) -> tuple[str, ...]:
-    """Return the sentences that stand next to every score: the protocol, and what makes scores meaningless."""
+    """Return the sentences to show next to every score: the protocol, and reasons why scores are meaningless."""
     warnings = (note.text for note in dataset.notes if note.warning)
     return (f"Protocol {PROTOCOL_TEXT[dataset.protocol]}.", *warnings)
 
@@ -82,7 +90,7 @@ def nothing_to(do: str, dataset: Dataset) -> str:
 
     Args:
         do: What cannot be done, such as "score".
-        dataset: Dataset without true matches, from which reason and fix follow.
+        dataset: Dataset without true matches; the message names the reason and how to fix it.
     """
     return f"no query has a true match in the gallery, so there is nothing to {do}: {no_match_reason(dataset)}"
 

@@ -1,17 +1,17 @@
 """k-reciprocal re-ranking (Zhong et al., CVPR 2017) with the released code's k1, k2 and lambda.
 
-All N = Q + G images are compared with each other. A sparse vector describes each image: it weights, by distance, those
-of its k1 nearest neighbours that also have it among their k1 nearest (Eq. 2 to 5 of that paper). Two images are near
-if their vectors overlap. This Jaccard distance (Eq. 10) is blended with the original distance (Eq. 12).
+All N = Q + G images are compared with each other. Each image is described by a sparse vector that weights, by distance,
+those of its k1 nearest neighbours that also have it among their k1 nearest (Eq. 2 to 5 of that paper). Two images are
+near if their vectors overlap. This Jaccard distance (Eq. 10) is blended with the original distance (Eq. 12).
 
-The released code stores these vectors in float16 and adds up their overlaps one by one. The sums are then off by up to
-0.003, enough to swap neighbours. This module uses float32; `released_rounding` reproduces the rounding of the released
-code.
+The released code stores these vectors in float16 and adds up their overlaps one by one. Its sums are off by up to
+0.003, which is enough to swap neighbours. This module uses float32; `released_rounding` reproduces the rounding of the
+released code.
 
 Unlike the released code, this module never allocates an N x N array. Distances are computed in blocks of rows,
-membership is a sparse matrix of at most some hundred entries a row, and set algebra is sparse matrix algebra: with rows
-as sets, `A.multiply(A.T)` keeps the mutual pairs and `A @ B.T` counts intersections. For Q = 2,210, G = 17,661 and 768
-channels, the process needs up to 1.2 GiB and about 20 s on one core (measured).
+membership is a sparse matrix of at most a few hundred entries per row, and sets are combined by matrix operations: with
+rows as sets, `A.multiply(A.T)` keeps the mutual pairs and `A @ B.T` counts intersections. For Q = 2,210, G = 17,661
+and 768 channels, the process needs up to 1.2 GiB and about 20 s on one core (measured).
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def k_reciprocal(
         (Q, G) float32 distances in [0, 1]; smaller is nearer.
 
     Raises:
-        ValueError: A setting is out of range, channels differ, or features cannot be normalised.
+        ValueError: An argument is out of range, channels differ, or features cannot be normalised.
     """
     if k1 < 1 or k2 < 1 or not 0 <= weight <= 1:
         raise ValueError(f"k1 and k2 must be at least 1 and weight in [0, 1], got {k1}, {k2} and {weight}")
@@ -76,7 +76,15 @@ def k_reciprocal(
 
 
 def _distances(features: np.ndarray, stop: int) -> Iterator[tuple[slice, np.ndarray]]:
-    """Yield blocks (rows, distances) for rows [0, stop); distances: (n, N) float32 squared Euclidean to all images."""
+    """Yield squared Euclidean distances to all images in blocks of rows.
+
+    Args:
+        features: (N, C) L2-normalised features.
+        stop: Number of rows to process, from the first.
+
+    Yields:
+        The rows of a block, and their (n, N) float32 distances.
+    """
     everything = torch.from_numpy(features)
     for start in range(0, stop, _BLOCK):
         rows = slice(start, min(start + _BLOCK, stop))
@@ -84,7 +92,15 @@ def _distances(features: np.ndarray, stop: int) -> Iterator[tuple[slice, np.ndar
 
 
 def _nearest(features: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the nearest images of each image, including itself, (N, count), and its largest distance, (N,)."""
+    """Return the nearest images of each image, including itself, and its largest distance.
+
+    Args:
+        features: (N, C) L2-normalised features.
+        count: Number of images to return for each image, at most N.
+
+    Returns:
+        (N, count) int64 indices, and (N,) float32 squared distances.
+    """
     count = min(count, len(features))
     nearest = np.empty((len(features), count), dtype=np.int64)
     farthest = np.empty(len(features), dtype=np.float32)
@@ -96,7 +112,7 @@ def _nearest(features: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _memberships(sets: np.ndarray) -> sparse.csr_array:
-    """Return an (N, N) 0/1 matrix with ones at the columns sets[i] of row i; sets: (N, k) distinct indices."""
+    """Return the (N, N) 0/1 matrix of N sets given as (N, k) distinct indices: row i is 1 at the columns `sets[i]`."""
     count, size = sets.shape
     starts = np.arange(0, count * size + 1, size)
     return sparse.csr_array((np.ones(count * size, np.float32), sets.ravel(), starts), shape=(count, count))
@@ -109,7 +125,15 @@ def _mutual(nearest: np.ndarray) -> sparse.csr_array:
 
 
 def _neighborhoods(nearest: np.ndarray, k1: int) -> sparse.csr_array:
-    """Return an (N, N) matrix; row i marks its k1-reciprocal neighbours, extended by theirs if they overlap (Eq. 5)."""
+    """Return the k1-reciprocal neighbours of each image, extended by those of neighbours that overlap enough (Eq. 5).
+
+    Args:
+        nearest: (N, n) indices of the nearest images of each image, including itself; n is at least k1 + 1.
+        k1: Number of neighbours in each neighbourhood.
+
+    Returns:
+        (N, N) matrix whose non-zero entries in row i mark the neighbours of image i.
+    """
     mutual = _mutual(nearest[:, : k1 + 1])
     half = _mutual(nearest[:, : round(k1 / 2) + 1])
     shared = mutual.multiply(mutual @ half.T).tocoo()  # Size of mutual(i) ∩ half(j) for each j in mutual(i).
@@ -121,7 +145,14 @@ def _neighborhoods(nearest: np.ndarray, k1: int) -> sparse.csr_array:
 def _weighted(
     neighborhoods: sparse.csr_array, features: np.ndarray, farthest: np.ndarray, precision: FloatType
 ) -> sparse.csr_array:
-    """Return (N, N) weights; row i has exp(-distance) for the neighbours of i, scaled to sum to 1 (Eq. 7)."""
+    """Return the vectors that describe the images: exp(-distance) to each neighbour, scaled to sum to 1 (Eq. 7).
+
+    Args:
+        neighborhoods: (N, N) matrix from `_neighborhoods`.
+        features: (N, C) L2-normalised features.
+        farthest: (N,) largest squared distance of each image, by which its distances are divided.
+        precision: Type to whose precision the weights are rounded.
+    """
     starts, columns = neighborhoods.indptr, neighborhoods.indices
     weights = np.empty(len(columns), dtype=np.float32)
     for rows, distance in _distances(features, len(features)):
@@ -133,7 +164,16 @@ def _weighted(
 
 
 def _jaccard(encoding: sparse.csr_array, queries: int, precision: FloatType) -> np.ndarray:
-    """Return (Q, G) Jaccard distances, 1 - sum of minima / sum of maxima (Eq. 10); rows of `encoding` sum to 1."""
+    """Return Jaccard distances between queries and gallery: 1 - sum of minima / sum of maxima (Eq. 10).
+
+    Args:
+        encoding: (N, N) vectors of all images, queries first; rows sum to 1.
+        queries: Number of queries (Q).
+        precision: Type in which the minima are added up.
+
+    Returns:
+        (Q, G) distances of type `precision`.
+    """
     gallery = encoding.shape[0] - queries
     encoding.sort_indices()
     lists = encoding[queries:].T.tocsr()  # Row i lists the gallery images whose vectors include image i.

@@ -39,9 +39,14 @@ class LoadResult:
 
 @dataclass(eq=False)
 class _ResultTable:
-    """Content of a file: average precision and first match, (n, P), of the named images and points.
+    """Content of a file, with one row per image and one column per point.
 
-    `features` has an (n, width) array for each name of a point or part.
+    Attributes:
+        images: Names of the n images.
+        points: Names of the P points.
+        average_precision: (n, P) float64, NaN where not stored.
+        first_match: (n, P) int64, UNKNOWN where not stored.
+        features: (n, width) float32 values for each name of a point or part.
     """
 
     images: list[str] = field(default_factory=list)
@@ -137,7 +142,12 @@ class ResultStore:
             raise OSError(f"cannot store results ({error}); set FPC_CACHE to a writable folder") from error
 
     def _table(self, task: PassTask, eval_pass: Pass) -> tuple[_ResultTable, str]:
-        """Return the content of a pass's file, and a note if there is a file that cannot be used."""
+        """Return the content of a pass's file, and a note if the file exists but cannot be used.
+
+        Args:
+            task: Task that the pass belongs to.
+            eval_pass: One of the task's passes.
+        """
         path = self._path(task, eval_pass)
         try:
             stored = read_archive(path, MAX_BYTES)  # Reading everything verifies every checksum.
@@ -157,7 +167,14 @@ class ResultStore:
 
 
 def _restore(task: PassTask, eval_pass: Pass, result: PassResult, table: _ResultTable) -> PassResult:
-    """Return `result`, which is empty, filled with the stored values of its images and points."""
+    """Return an empty result filled with the stored values of its images and points.
+
+    Args:
+        task: Task that the pass belongs to.
+        eval_pass: One of the task's passes.
+        result: Empty result of the pass, whose features are filled in place.
+        table: Stored values.
+    """
     rows_by_name = {name: index for index, name in enumerate(table.images)}
     names = _images(task, eval_pass)
     rows = np.array([row for row, name in enumerate(names) if name in rows_by_name], np.int64)
@@ -189,7 +206,7 @@ def _write(path: Path, provenance: str, table: _ResultTable) -> None:
         "first_match": table.first_match,
         "kept": np.array(list(table.features), dtype=np.str_),
     }
-    arrays |= {f"features_{temporary}": features for temporary, features in enumerate(table.features.values())}
+    arrays |= {f"features_{index}": features for index, features in enumerate(table.features.values())}
     with atomic_write(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **arrays)
 
@@ -227,7 +244,12 @@ def _points(task: PassTask, eval_pass: Pass) -> list[str]:
 
 
 def _name(task: PassTask, point: Point | Part) -> str:
-    """Return the name under which a point or part is stored; for a deferred point it identifies all queries."""
+    """Return the name under which a point or part is stored; that of a deferred point includes a digest of all queries.
+
+    Args:
+        task: Task with the queries.
+        point: Point or part to name.
+    """
     if isinstance(point, Part):
         return point.value
     name = f"alpha {point.alpha!r} K {point.neighbors}"
@@ -237,7 +259,15 @@ def _name(task: PassTask, point: Point | Part) -> str:
 
 
 def _provenance(task: PassTask, eval_pass: Pass) -> str:
-    """Return everything that a result depends on except images and points, as JSON."""
+    """Return everything that a result depends on except images and points, as JSON.
+
+    Args:
+        task: Task that the pass belongs to.
+        eval_pass: One of the task's passes.
+
+    Raises:
+        ValueError: The gallery memory has no fingerprint.
+    """
     fingerprint = task.retriever.memory.fingerprint
     if fingerprint is None:
         raise ValueError("results need a gallery memory with a fingerprint; open the gallery memory from disk")

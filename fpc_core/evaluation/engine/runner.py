@@ -1,12 +1,12 @@
 """Compute passes without repeating the work that they share.
 
 All passes share the encoder's state before the first drop, all points of a pass share its transport, and a set of
-neighbours that several points share is decoded and scored once.
+neighbours that several points have in common is decoded and scored once.
 
-A run is a generator. To cancel it, stop iterating; with a `ResultStore` the next run resumes where it stopped.
+A run is a generator. To cancel it, stop iterating; with a `ResultStore`, the next run resumes where this one stopped.
 
-Under torchrun, the processes take the batches of every pass in turn and exchange their results after it. No batch is
-split, so the results are those of one process.
+Under torchrun, the processes take turns computing the batches of a pass, and exchange their results after each pass. No
+batch is split, so the results equal those of a single process.
 """
 
 from __future__ import annotations
@@ -59,7 +59,12 @@ def run_passes(task: PassTask, known: Known | None = None, save: Save | None = N
 
 
 def _tokens_on_device(task: PassTask, results: dict[Pass, PassResult]) -> AbstractContextManager[object]:
-    """Load all gallery tokens onto the device if the run would read more of them than the gallery has."""
+    """Load all gallery tokens onto the device if the run will read more images' tokens than the gallery has.
+
+    Args:
+        task: Passes and queries.
+        results: Results computed so far, from which the number of remaining searches follows.
+    """
     reads = sum(int((~results[each].known).sum()) * each.settings.shortlist for each in task.passes if each.needs_match)
     return task.retriever.tokens.pinned() if reads > len(task.retriever.memory) else nullcontext()
 
@@ -83,7 +88,14 @@ def _run_all(task: PassTask, results: dict[Pass, PassResult], save: Save | None)
 def _exchange(
     task: PassTask, eval_pass: Pass, results: dict[Pass, PassResult], save: Save | None
 ) -> Generator[Step, None, None]:
-    """Merge what all processes know of a pass."""
+    """Merge the results of all processes for a pass.
+
+    Args:
+        task: Passes and queries.
+        eval_pass: Pass that all processes have finished.
+        results: Results of this process, which are updated.
+        save: Function that stores the merged results.
+    """
     if distributed.world_size() == 1:
         return
     for other in distributed.gather_objects(results[eval_pass]):
@@ -166,6 +178,12 @@ def _encodings(task: PassTask, eval_pass: Pass, records: Sequence[ImageRecord], 
     """Return one encoding per image.
 
     The whole batch is encoded even if some of its images have results, because a smaller batch may round differently.
+
+    Args:
+        task: Passes and queries.
+        eval_pass: Pass whose prune settings apply.
+        records: Records of the images of the batch.
+        states: Encoder state of the batch before the first drop.
     """
     prunes = [eval_pass.prune_of(record) for record in records]
     if len(set(prunes)) > 1:
@@ -175,7 +193,12 @@ def _encodings(task: PassTask, eval_pass: Pass, records: Sequence[ImageRecord], 
 
 
 def _parts(encoding: Encoding, match: Match) -> dict[Part, np.ndarray]:
-    """Return the values of every `Part` for one image."""
+    """Return the values of every `Part` for one image.
+
+    Args:
+        encoding: Encoding of the image.
+        match: Shortlist and transport of the image.
+    """
     survives = np.zeros(encoding.grid[0] * encoding.grid[1], np.float32)
     survives[encoding.positions[0].cpu().numpy()] = 1
     return {
@@ -190,7 +213,17 @@ def _parts(encoding: Encoding, match: Match) -> dict[Part, np.ndarray]:
 def _features(
     task: PassTask, eval_pass: Pass, encoding: Encoding, match: Match | None
 ) -> tuple[np.ndarray, dict[Point, int]]:
-    """Return the distinct features of one image, (B, C), and the index of the feature of each point."""
+    """Compute the features of all points of a pass for one image, each distinct feature once.
+
+    Args:
+        task: Passes and queries.
+        eval_pass: Pass whose points are computed.
+        encoding: Encoding of the image.
+        match: Shortlist and transport of the image; None if the pass does not need them.
+
+    Returns:
+        (B, C) float32 distinct features, and the index of the feature of each point.
+    """
     points = dict.fromkeys(point.feature for point in eval_pass.points)
     features, feature_of = [], {}
     if ENCODER in points:
@@ -210,11 +243,17 @@ def _features(
 
 
 def _run_deferred(task: PassTask, results: dict[Pass, PassResult], save: Save | None) -> Generator[Step, None, None]:
-    """Score deferred points whose features are complete."""
+    """Score the deferred points whose features are complete, and yield their passes.
+
+    Args:
+        task: Passes and queries.
+        results: Results computed so far, which are updated.
+        save: Function that is called after every point.
+    """
     for eval_pass in task.passes:
         for point in eval_pass.deferred_points:
             index = eval_pass.points.index(point)
-            if results[eval_pass].knows(index) or not results[eval_pass].complete:
+            if results[eval_pass].is_scored(index) or not results[eval_pass].complete:
                 continue
             features = results[eval_pass].features[point.feature]
             if point.then is PostProcessing.RE_RANKED:

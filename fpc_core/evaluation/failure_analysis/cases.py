@@ -1,4 +1,4 @@
-"""Classify every query by the stage of its search that found or lost the right person.
+"""Classify every query by the stage of its search that ranks the right person first or no longer does.
 
 The stages are the three rankings: by `[cls]` cosine, by D (Eq. 10) within the shortlist, and by the consolidated
 feature. A run of passes (`engine/runner.py`) computes them; this module only classifies its results.
@@ -49,8 +49,8 @@ NAMES = {
 DESCRIPTIONS = {
     Outcome.RIGHT: "The first hit is right by cosine, by D and after consolidation.",
     Outcome.TRANSPORT: "The first hit is wrong by cosine, right by D, and stays right after consolidation.",
-    Outcome.CONSOLIDATION: "The first hit is wrong by D, whatever it was by cosine, and right after consolidation.",
-    Outcome.BROKEN: "The first hit is right by D, or if not by D then by cosine, and wrong after consolidation.",
+    Outcome.CONSOLIDATION: "The first hit is wrong by D, right or wrong by cosine, and right after consolidation.",
+    Outcome.BROKEN: "The first hit is right by D or by cosine, and wrong after consolidation.",
     Outcome.WRONG: "The first hit is wrong by cosine, by D and after consolidation; the person was not pruned away.",
     Outcome.PRUNED: "Wrong by cosine, by D and after consolidation, and too little of the visible person survives the "
     "last dropping block.",
@@ -136,6 +136,10 @@ def classify(case: QueryOutcome, pruned_below: float = PRUNED_BELOW) -> Outcome:
     """Return the class of a query.
 
     A person counts as pruned away only if no stage is right, because a right first hit shows that enough was left.
+
+    Args:
+        case: Results of the query.
+        pruned_below: Smallest surviving share of a person that does not count as pruned away.
     """
     cosine, distance = case.cosine.right, case.distance.right
     if case.consolidated.right:
@@ -148,12 +152,24 @@ def classify(case: QueryOutcome, pruned_below: float = PRUNED_BELOW) -> Outcome:
 
 
 def pruned_away(case: QueryOutcome, below: float = PRUNED_BELOW) -> bool:
-    """Return whether less than a share `below` of the visible person survives; False without a ground-truth mask."""
+    """Return whether too little of the visible person survives; False without a ground-truth mask.
+
+    Args:
+        case: Results of the query.
+        below: Smallest surviving share that does not count as pruned away.
+    """
     return case.survived is not None and case.survived < below
 
 
-def sorted_out(cases: Iterable[QueryOutcome], pruned_below: float = PRUNED_BELOW) -> dict[Outcome, list[QueryOutcome]]:
-    """Group queries by class, in the order of `Outcome`; each query is in exactly one class."""
+def group_by_outcome(
+    cases: Iterable[QueryOutcome], pruned_below: float = PRUNED_BELOW
+) -> dict[Outcome, list[QueryOutcome]]:
+    """Group queries by class, in the order of `Outcome`; each query is in exactly one class.
+
+    Args:
+        cases: Results of the queries.
+        pruned_below: Smallest surviving share of a person that does not count as pruned away.
+    """
     result: dict[Outcome, list[QueryOutcome]] = {outcome: [] for outcome in Outcome}
     for case in cases:
         result[classify(case, pruned_below)].append(case)
@@ -161,7 +177,12 @@ def sorted_out(cases: Iterable[QueryOutcome], pruned_below: float = PRUNED_BELOW
 
 
 def by_precision(cases: Iterable[QueryOutcome], best_first: bool = False) -> list[QueryOutcome]:
-    """Sort queries by average precision after consolidation, then by path."""
+    """Sort queries by average precision after consolidation, then by path.
+
+    Args:
+        cases: Results of the queries.
+        best_first: Whether the highest average precision comes first instead of last.
+    """
     sign = -1 if best_first else 1
     return sorted(cases, key=lambda case: (sign * case.consolidated.average_precision, case.path.as_posix()))
 
@@ -182,7 +203,7 @@ class Filter:
     cameras: frozenset[int] = frozenset()
     visible: tuple[float, float] = (0.0, 1.0)
 
-    def wants(self, case: QueryOutcome) -> bool:
+    def accepts(self, case: QueryOutcome) -> bool:
         """Return whether a query passes the filter."""
         low, high = self.visible
         return (

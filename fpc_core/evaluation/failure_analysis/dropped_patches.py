@@ -25,7 +25,7 @@ def dropped_by_strategy(
     masks: Mapping[Path, np.ndarray],
     progress: Callable[[int, int], None] | None = None,
 ) -> Dropped:
-    """Measure what the model's strategies drop at every dropping block, averaged over queries with a true mask.
+    """Measure what each strategy drops at every dropping block, averaged over queries with a ground-truth mask.
 
     The random strategy is sampled for each query, as in Table 5.
 
@@ -35,6 +35,9 @@ def dropped_by_strategy(
         prune: Keep rate, blocks and seed; the strategy is ignored.
         masks: Ground-truth masks of some or all queries by image path (`data.ground_truth.true_masks`).
         progress: Function that is called with the number of queries done and their total.
+
+    Returns:
+        Shares of person, occluder and background for each strategy, one entry per dropping block.
     """
     records = [record for record in dataset.query if record.path in masks]
     shares_by_strategy: dict[DropStrategy, list[tuple[DropShares, ...]]] = {each: [] for each in MODEL_STRATEGIES}
@@ -67,7 +70,12 @@ def average_shares(images: Sequence[tuple[DropShares, ...]]) -> tuple[DropShares
 
 
 def dropped_text(dropped: Dropped, keep_rate: float) -> str:
-    """Format what each strategy dropped at each block, next to everything that entered the block."""
+    """Format what each strategy dropped at each block, next to everything that entered the block.
+
+    Args:
+        dropped: Result of `dropped_by_strategy`.
+        keep_rate: Keep rate to name in the heading.
+    """
     lines = [
         f"What the dropped patches show at keep rate {keep_rate:g}: percent of their area, by the ground-truth masks",
         f"{'':14}block  dropped    person  occluder  background    (all that entered: person  occluder  background)",
@@ -78,7 +86,7 @@ def dropped_text(dropped: Dropped, keep_rate: float) -> str:
                 f"{strategy.value.replace('_', '-'):14}{block.block:>5}  {f'{block.dropped}/{block.entered}':>7}    "
                 f"{_areas(block.of_dropped)}    {'':20}{_areas(block.of_entered)}"
             )
-    lines.append("Dropping as many of the same patches at random gives, on average, the shares of all that entered.")
+    lines.append("On average, dropping the same number of patches at random would give the shares of all that entered.")
     return "\n".join(lines)
 
 

@@ -21,7 +21,7 @@ from fpc_core.matching.ranking import combined_distance
 from fpc_core.retrieval import Retriever
 
 BATCH = 64  # Number of queries that are compared with the gallery at a time.
-# This is added to D_cos outside the shortlist, to rank these images last: D and D_cos are at most 2.
+# This is added to D_cos of images outside the shortlist, to rank them last; D and D_cos are at most 2.
 NOT_RANKED = 4.0
 
 
@@ -38,7 +38,7 @@ class Pairs:
     distance: Mapping[Stage, np.ndarray]
 
     @classmethod
-    def joined(cls, several: list[Pairs]) -> Pairs:
+    def concatenate(cls, several: list[Pairs]) -> Pairs:
         """Concatenate pairs in order."""
         return cls(
             np.concatenate([np.empty(0, bool), *(each.same for each in several)]),
@@ -48,10 +48,10 @@ class Pairs:
 
 @dataclass(frozen=True, eq=False)
 class AtlasTask:
-    """Classification of all queries with a true match, with the same results as single searches.
+    """Classification of all queries with a true match, from a run whose results equal those of single searches.
 
-    The random strategy uses one sample for all queries, as `Retriever.search` does, so that the Explore page shows the
-    same results.
+    The random strategy uses one sample for all queries, as `Retriever.search` does, so that the results agree with the
+    Explore page.
 
     Attributes:
         retriever: Model and gallery memory.
@@ -96,7 +96,7 @@ class AtlasTask:
         return len(self.dataset.query) - len(self.queries)
 
     def cases_with_pairs(self, known: Known) -> list[tuple[QueryOutcome, Pairs]]:
-        """Return class and pairs of the queries computed so far, in the order of the dataset, and cache them."""
+        """Return outcome and pairs of each query computed so far, in the order of the dataset, and cache them."""
         result = known.get(self.eval_pass)
         if result is None:
             return []
@@ -120,7 +120,14 @@ class AtlasTask:
     def _case(
         self, record: ImageRecord, parts: Mapping[Part, np.ndarray], d_cos_all: np.ndarray, final: np.ndarray
     ) -> tuple[QueryOutcome, Pairs]:
-        """Classify one query from what its pass stored; `d_cos_all` and `final` are (G,) distances."""
+        """Return the outcome and the pairs of one query.
+
+        Args:
+            record: Record of the query.
+            parts: Stored values of the query.
+            d_cos_all: (G,) D_cos to every gallery image.
+            final: (G,) distances after consolidation.
+        """
         identities, cameras = self.work.gallery
         camera = record.camera if cameras is not None else None
         own = self.work.own_row(record)
@@ -170,7 +177,15 @@ class AtlasTask:
 
 
 def _answer(distance: np.ndarray, match: np.ndarray, junk: np.ndarray, precision: float, first: int) -> Answer:
-    """Return the result of one stage from its (G,) distances; those of unranked images are at least NOT_RANKED."""
+    """Return the result of one stage for a query.
+
+    Args:
+        distance: (G,) distances; at least NOT_RANKED for images that the stage does not rank.
+        match: (G,) bool, which images are true matches.
+        junk: (G,) bool, which images are junk.
+        precision: Average precision.
+        first: 0-based rank of the first true match.
+    """
     hit = int(np.argmin(np.where(junk, np.inf, distance)))
     right_hit = int(np.argmin(np.where(match, distance, np.inf)))
     return Answer(precision, first + 1, hit, right_hit, _nearest(distance[match]), _nearest(distance[~match & ~junk]))

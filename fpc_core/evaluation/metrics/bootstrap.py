@@ -20,7 +20,7 @@ from fpc_core.config import MAX_SEED
 
 
 class Unit(StrEnum):
-    """What a sample of the bootstrap is drawn from."""
+    """The units that the bootstrap draws."""
 
     PEOPLE = "people"  # Identities with all their queries.
     QUERIES = "queries"  # Single queries, as in release 0.1.0.
@@ -83,14 +83,23 @@ def estimates(values: np.ndarray, bootstrap: Bootstrap, people: np.ndarray) -> l
 
 
 def _numbered(people: np.ndarray) -> np.ndarray:
-    """Return the number of each query's person, (Q,), counted in order of appearance."""
+    """Number the people in order of their first query, and return the number of each query's person, (Q,)."""
     _, first, inverse = np.unique(people, return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first))[inverse]
 
 
 @lru_cache(maxsize=2)
 def _resample_counts(units: int, resamples: int, seed: int) -> np.ndarray:
-    """Return how often each sample contains each unit, (R, U) float64."""
+    """Return how often each of R samples contains each of U units.
+
+    Args:
+        units: Number of units (U).
+        resamples: Number of samples (R).
+        seed: Seed of the sampling.
+
+    Returns:
+        (R, U) float64 counts, read-only.
+    """
     samples = np.random.default_rng(seed).integers(units, size=(resamples, units))
     positions = samples + units * np.arange(resamples)[:, None]
     counts = np.bincount(positions.ravel(), minlength=resamples * units).reshape(resamples, units).astype(np.float64)

@@ -1,9 +1,9 @@
 """Multiply-adds of the sparse encoder in closed form, and the FLOPs of Table 3 next to the paper's.
 
-As in the common FLOP counters of 2022, one multiply-add is one operation, and the patch embedding and all linear layers
-of all blocks count, including those of the global head. These counters ignore the two products of attention, queries by
-keys and weights by values, because they are not layers; this module computes the totals with and without them. Norms,
-softmax, biases and activations make up less than one per cent and are ignored.
+As in common FLOP counters of 2022, one multiply-add is one operation, and the patch embedding and all linear layers of
+all blocks are counted, including those of the global head. These counters omit the two products of attention (queries
+by keys, and weights by values), because they are not layers; this module computes the totals with and without them.
+Norms, softmax, biases and activations make up less than one per cent and are ignored.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def encoder_flops(config: ModelConfig, prune: PruneSettings) -> Flops:
         prune: Settings that define which blocks drop how many patches.
 
     Raises:
-        ValueError: The model does not have one of the dropping blocks or of the given patches.
+        ValueError: The model lacks one of the dropping blocks or of the given patches.
     """
     if prune.blocks[-1] >= config.depth:
         raise ValueError(f"dropping blocks must be in 0..{config.depth - 1} for this model, got {prune.blocks[-1]}")
@@ -105,7 +105,7 @@ def format_table(rows: Sequence[Table3Row]) -> str:
         ValueError: There are no rows.
     """
     if not rows:
-        raise ValueError("no keep rates to print")
+        raise ValueError("the table has no rows; pass at least one keep rate")
     lines = [
         "FLOPs of the sparse encoder, G multiply-adds per image (Table 3)",
         f"{'keep rate':>9}  {'paper':>6}  {'linear layers':>13}  {'with attention products':>23}  {'saved':>6}",
@@ -118,4 +118,4 @@ def format_table(rows: Sequence[Table3Row]) -> str:
             f"{row.keep_rate:>9}  {paper:>6}  {counted / 1e9:>13.2f}  {everything / 1e9:>23.2f}  "
             f"{1 - counted / whole:>6.0%}"
         )
-    return "\n".join([*lines, "The paper's figures leave the attention products out, as counters of layers do."])
+    return "\n".join([*lines, "The paper's numbers exclude the attention products, like FLOP counters of layers."])

@@ -1,10 +1,10 @@
 """CMC and mAP under the Market-1501 protocol, as in the released evaluations of TransReID and FPC.
 
 Gallery images of the query's identity taken by the query's camera are *junk*: they are removed before ranking, because
-finding the next frame of the same video proves nothing. Pass None for the cameras of datasets without usable cameras
-(Occluded-ReID), which have no such junk. Identity -1 marks the badly detected boxes of Market-1501 and is junk for
-every query. All other identities count. Market's distractors (identity 0) stay in the gallery as wrong answers, because
-no query has identity 0.
+retrieving another frame of the same video is too easy. Pass None for the cameras of datasets without usable cameras
+(Occluded-ReID), which have no such junk. Identity -1 marks badly detected boxes in Market-1501 and is junk for every
+query. All other identities count. Market's distractors (identity 0) stay in the gallery as wrong answers, because no
+query has identity 0.
 """
 
 from __future__ import annotations
@@ -121,8 +121,17 @@ def junk_mask(
 ) -> np.ndarray:
     """Return which gallery images are excluded from the query's ranking.
 
-    These are images of the query's identity by the query's camera, images of identity -1, and the query itself. The
-    arguments are those of `match_mask`.
+    These are images of the query's identity by the query's camera, images of identity -1, and the query itself.
+
+    Args:
+        query_id: Identity of the query.
+        gallery_ids: (G,) integer identities of the gallery images.
+        query_camera: Camera of the query, or None if unknown; then no image is junk because of its camera.
+        gallery_cameras: (G,) integer cameras of the gallery images, or None if unknown.
+        own: Row of the gallery image that is the query itself, -1 for none.
+
+    Returns:
+        (G,) bool.
     """
     junk = gallery_ids == JUNK_IDENTITY
     if query_camera is not None and gallery_cameras is not None:
@@ -155,6 +164,10 @@ def _ranks(distance: np.ndarray, matches: np.ndarray) -> np.ndarray:
     The rank of a match is counted as the number of images before it, without sorting all distances. For 17,661
     distances, one vectorised comparison per match is twice as fast as numpy's fastest sort and 13 times as fast as its
     stable sort.
+
+    Args:
+        distance: (n,) distances.
+        matches: (n,) bool, whether an image is a true match.
     """
     positions = np.flatnonzero(matches)
     ranks = [
@@ -174,7 +187,7 @@ def _check(distance: np.ndarray, identities: np.ndarray, gallery_identities: np.
             f"at least one query and one gallery image are needed, got distances of shape {distance.shape}"
         )
     if max_rank < 1:
-        raise ValueError(f"max_rank must be at least 1, not {max_rank}")
+        raise ValueError(f"max_rank must be at least 1, got {max_rank}")
 
 
 def _cameras(
@@ -183,7 +196,8 @@ def _cameras(
     if query is None and gallery is None:
         return None, None
     if query is None or gallery is None:
-        raise ValueError("cameras are needed for both queries and gallery, or for neither")
+        missing = "query_cameras" if query is None else "gallery_cameras"
+        raise ValueError(f"{missing} is None; pass the cameras of both queries and gallery, or of neither")
     query, gallery = np.asarray(query), np.asarray(gallery)
     if (query.size, gallery.size) != shape:
         raise ValueError(

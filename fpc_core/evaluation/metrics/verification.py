@@ -1,4 +1,4 @@
-"""Error rates of verification by a threshold on the distance."""
+"""Error rates of verifying by a distance threshold whether two images show the same person."""
 
 from __future__ import annotations
 
@@ -24,9 +24,12 @@ class ErrorRates:
 
 @dataclass(frozen=True, eq=False)
 class ErrorCurve:
-    """Both error rates at every threshold where one of them changes; each array is (t,), thresholds are ascending.
+    """Both error rates at every threshold where one of them changes.
 
-    The first threshold is just below all distances and accepts nothing.
+    Attributes:
+        thresholds: (t,) ascending thresholds; the first one is just below all distances and accepts nothing.
+        false_accept: (t,) share of the pairs of different persons that are accepted.
+        false_reject: (t,) share of the pairs of the same person that are rejected.
     """
 
     thresholds: np.ndarray
@@ -62,7 +65,7 @@ def error_curve(same: np.ndarray, distance: np.ndarray) -> ErrorCurve:
     """
     same, distance = np.asarray(same, bool), np.asarray(distance, np.float64)
     if same.shape != distance.shape or not np.isfinite(distance).all():
-        raise ValueError("every pair needs one finite distance")
+        raise ValueError(f"every pair needs one finite distance, got shapes {same.shape} and {distance.shape}")
     if same.all() or not same.any():
         raise ValueError("error rates need at least one pair of the same person and one pair of different persons")
     values = np.unique(distance)

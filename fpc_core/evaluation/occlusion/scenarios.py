@@ -57,12 +57,17 @@ def box_of(person: np.ndarray) -> Box:
 
 
 def growing(scene: Scene, steps: int) -> tuple[Scene, ...]:
-    """Return `steps + 1` scenes from no occluder to the given scene, whose area grows in equal steps."""
+    """Return scenes whose occluded area grows in equal steps.
+
+    Args:
+        scene: The last scene.
+        steps: Number of scenes after the first, which has no occluder.
+    """
     return tuple(scale_occluders(scene, step / steps) for step in range(steps + 1))
 
 
 def edge_occluders(side: GrowthDirection, box: Box, steps: int, colour: str = GREY) -> tuple[Scene, ...]:
-    """Return scenes in which a rectangle covers the box from one side, from nothing to all of it.
+    """Return scenes in which a rectangle grows from one side of a box until it covers the whole box.
 
     Args:
         side: Side from which the rectangle grows; any direction except OWN.
@@ -74,7 +79,9 @@ def edge_occluders(side: GrowthDirection, box: Box, steps: int, colour: str = GR
         ValueError: The direction is OWN.
     """
     if side is GrowthDirection.OWN:
-        raise ValueError("an edge occluder needs a side; use `growing` for the occluders of a scene")
+        raise ValueError(
+            "side must be BELOW, ABOVE, LEFT or RIGHT, got OWN; use `growing` for the occluders of a scene"
+        )
     width, height = box.right - box.left, box.bottom - box.top
     scenes = [Scene()]
     for step in range(1, steps + 1):
@@ -90,7 +97,16 @@ def edge_occluders(side: GrowthDirection, box: Box, steps: int, colour: str = GR
 
 
 def covered_shares(scenes: Sequence[Scene], person: np.ndarray, pictures: CutOutImages | None = None) -> np.ndarray:
-    """Return the share of the person that every scene covers, (S,); person: bool (H, W)."""
+    """Return the share of the person that each scene covers.
+
+    Args:
+        scenes: S scenes.
+        person: (H, W) bool, which pixels show the person.
+        pictures: Images of the scenes' cut-outs, from `cut_outs`.
+
+    Returns:
+        (S,) shares in [0, 1].
+    """
     return np.array([coverage(scene, person.shape, pictures)[person].mean() for scene in scenes])
 
 
@@ -102,8 +118,8 @@ def breakdown_share(shares: np.ndarray, margin: np.ndarray) -> float | None:
         margin: (S,) margins of complete `OcclusionResults`.
 
     Returns:
-        None if the match never loses rank 1; the first share if it does not have rank 1 there. The match may regain
-        rank 1 at larger shares.
+        The share; the first one if the match has no rank 1 even there, and None if it never loses rank 1. The match may
+        regain rank 1 at larger shares.
     """
     lost = np.flatnonzero(margin <= 0)
     if not len(lost):
@@ -116,7 +132,13 @@ def breakdown_share(shares: np.ndarray, margin: np.ndarray) -> float | None:
 
 
 def occlusion_table(task: OcclusionTask, results: OcclusionResults, shares: np.ndarray) -> pd.DataFrame:
-    """Return a table with one row per keep rate and scene computed so far; shares: (S,) from `covered_shares`."""
+    """Return a table with one row per keep rate and scene computed so far.
+
+    Args:
+        task: Scenes and keep rates.
+        results: Results of the task.
+        shares: (S,) shares of the person that each scene covers, from `covered_shares`.
+    """
     rows = []
     for rate, scene in np.argwhere(results.known).tolist():
         row: dict[str, float | int | None] = {"keep rate": task.keep_rates[rate], "covered": shares[scene]}

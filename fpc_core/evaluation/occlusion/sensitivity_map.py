@@ -14,7 +14,7 @@ from fpc_core.evaluation.occlusion.study import DISTANCE, FINAL, NOT_RANKED, Occ
 
 @dataclass(frozen=True)
 class Sliding:
-    """An occluder that visits every position of the patch grid.
+    """A square occluder that is placed at regular positions of the patch grid, one after another.
 
     Attributes:
         size: Number of patches that the occluder covers along each side.
@@ -36,7 +36,12 @@ class Sliding:
         return rows // self.step, columns // self.step
 
     def scenes(self, config: ModelConfig, below: Scene) -> tuple[Scene, ...]:
-        """Return `below` without the occluder, then with the occluder on top at every position, row by row."""
+        """Return a scene without the occluder, then one scene per position, row by row.
+
+        Args:
+            config: Architecture of the model.
+            below: Occluders in every scene, below the moving one.
+        """
         height, width = config.image_size
         side = config.patch_size + (self.size - 1) * config.stride
         middle = (config.patch_size + (self.step - 1) * config.stride) / 2

@@ -1,7 +1,7 @@
 """Search for one query under many scenes of occluders at several keep rates, and rank its true matches.
 
 Images are encoded in batches up to the first drop, once for all keep rates; transport is computed image by image. A run
-is a generator: stop iterating to cancel it, and pass its last result to the next run to resume. `scenarios.py` and
+is a generator. To cancel it, stop iterating; to resume, pass its last result to the next run. `scenarios.py` and
 `sensitivity_map.py` make the scenes of curves and maps and evaluate the results.
 """
 
@@ -45,7 +45,7 @@ class Relevance:
 
     @classmethod
     def of(cls, identity: int, camera: int | None, records: Sequence[ImageRecord], own: int = -1) -> Relevance:
-        """Determine true matches and junk as the evaluation does.
+        """Determine true matches and junk by the same rule as the evaluation.
 
         Args:
             identity: Identity of the query.
@@ -120,7 +120,12 @@ class OcclusionResults:
 
     @classmethod
     def empty(cls, rates: int, scenes: int) -> OcclusionResults:
-        """Return results in which nothing is computed yet."""
+        """Return results in which nothing is computed yet.
+
+        Args:
+            rates: Number of keep rates (R).
+            scenes: Number of scenes (S).
+        """
         three, two = (np.full((rates, scenes, parts), np.nan) for parts in (3, 2))
         return cls(np.full((rates, scenes, 3), _UNKNOWN), three, three, two, two)
 
@@ -140,7 +145,13 @@ class OcclusionResults:
         return bool(self.known.all())
 
     def with_one(self, rate: int, scene: int, one: OcclusionResults) -> OcclusionResults:
-        """Return a copy with the (1, 1) results `one` filled in at one keep rate and scene."""
+        """Return a copy with the results of one search filled in.
+
+        Args:
+            rate: Index of the keep rate.
+            scene: Index of the scene.
+            one: Results of the search, with R = S = 1.
+        """
         values = []
         for each in fields(self):
             array = getattr(self, each.name).copy()
@@ -185,7 +196,15 @@ def run_occlusion(
 
 
 def match_ranks(trace: QueryTrace, relevance: Relevance) -> OcclusionResults:
-    """Return the results of one search, with R = S = 1."""
+    """Return the ranks of the true matches in one search.
+
+    Args:
+        trace: Results of all stages of the search.
+        relevance: Masks of the gallery images that are true matches or junk.
+
+    Returns:
+        Results with R = S = 1.
+    """
     rankings = (trace.by_cosine, trace.by_distance, trace.final)
     rank, distance, margin = (np.empty(3) for _ in range(3))
     for index, ranking in enumerate(rankings):
@@ -203,7 +222,12 @@ def match_ranks(trace: QueryTrace, relevance: Relevance) -> OcclusionResults:
 
 
 def _rank_match(ranking: Ranking, relevance: Relevance) -> tuple[int, float, float]:
-    """Return the rank, distance and margin of the first true match."""
+    """Return the rank, distance and margin of the first true match, as defined in `OcclusionResults`.
+
+    Args:
+        ranking: Ranking of the gallery or of the shortlist.
+        relevance: Masks of the gallery images that are true matches or junk.
+    """
     counted = ~relevance.junk[ranking.indices]
     right, distance = relevance.right[ranking.indices][counted], ranking.distance[counted].astype(np.float64)
     wrong = np.flatnonzero(~right)

@@ -34,7 +34,7 @@ DUKE = "Occluded-Duke"
 
 @dataclass(frozen=True)
 class Setting:
-    """What tables are made from: the settings that they vary, the model, and how intervals are computed."""
+    """The settings that tables vary, the model, and how intervals are computed."""
 
     settings: QuerySettings
     config: ModelConfig
@@ -45,12 +45,22 @@ class Setting:
         return ScoreRecipe(method, replace(self.settings, **changes), bootstrap=self.bootstrap)
 
     def at(self, keep_rate: float, strategy: DropStrategy | None = None) -> ScoreRecipe:
-        """Return the recipe of FPC with another keep rate, and with another drop strategy if given."""
+        """Return the recipe of FPC with another keep rate and, optionally, another drop strategy.
+
+        Args:
+            keep_rate: Share of the patches that a dropping block keeps.
+            strategy: Drop strategy; by default that of the settings.
+        """
         prune = replace(self.settings.prune, keep_rate=keep_rate)
         return self.fpc(prune=prune if strategy is None else replace(prune, strategy=strategy))
 
     def encoder(self, keep_rate: float, gallery_keep_rate: float = 1.0) -> ScoreRecipe:
-        """Return the recipe of the encoder without matching and consolidation."""
+        """Return the recipe of the encoder without matching and consolidation.
+
+        Args:
+            keep_rate: Keep rate of the queries.
+            gallery_keep_rate: Keep rate of the gallery, either 1 or `keep_rate`.
+        """
         settings = self.settings.with_keep_rate(keep_rate)
         return ScoreRecipe(Method.ENCODER, settings, gallery_keep_rate, self.bootstrap)
 
@@ -104,7 +114,7 @@ def _table_3(setting: Setting) -> tuple[ReportTable, ...]:
         counted = (flops.without_attention_products / 1e9, flops.with_attention_products / 1e9)
         rows.append(Row((_step(rate),), recipe, counted, _figures(paper.get(rate, ()))))
     heads = ((DUKE, "Rank-1"), (DUKE, "mAP"), (DUKE, "FLOPs (G)"))
-    note = "FLOPs: multiply-adds of the linear layers, as the paper counts, and with the two products of attention."
+    note = "FLOPs: multiply-adds of the linear layers, as in the paper, and with the two products of attention."
     computed = ("FLOPs (G)", "with attention (G)")
     return (_table(TABLE_3, setting, ("keep rate",), tuple(rows), heads, computed=computed, notes=(note,)),)
 
@@ -182,7 +192,7 @@ def _curve(
 ) -> ReportTable:
     paper = {value: figures for value, *figures in published.rows}
     rows = tuple(Row((_step(value),), recipe, paper=_figures(paper.get(value, ()))) for value, recipe in points)
-    note = "The paper draws this curve and prints only its best point."
+    note = "The paper draws this curve, but states only its best point as a number."
     return _table(published, setting, (head,), rows, _DUKE_HEADS, notes=(note,))
 
 

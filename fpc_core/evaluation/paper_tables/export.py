@@ -107,7 +107,7 @@ def to_latex(table: ReportTable) -> str:
 
 
 def to_csv(table: ReportTable) -> str:
-    """Format a table as CSV: scores and intervals in percent, number of queries, and recipe as JSON."""
+    """Format a table as CSV with scores and intervals in percent, the number of queries, and the recipe as JSON."""
     output = io.StringIO()
     writer = csv.writer(output, lineterminator="\n")
     heads = [*table.labels]

@@ -16,7 +16,14 @@ Cell = str | float | bool | None
 
 @dataclass(frozen=True)
 class PublishedTable:
-    """A table of the paper, or the numbers of a figure that the paper's text states; rows are as long as `columns`."""
+    """A table of the paper, or the numbers of a figure that the paper's text states.
+
+    Attributes:
+        name: Name in the paper, such as "Table 3".
+        title: Short title.
+        columns: Heads of the columns.
+        rows: Rows with one cell per column.
+    """
 
     name: str
     title: str

@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from fpc_core.bounds import bounded, check_bounds
-from fpc_core.config import DropStrategy, PruneSettings, QuerySettings
+from fpc_core.config import MODEL_STRATEGIES, DropStrategy, PruneSettings, QuerySettings
 from fpc_core.evaluation.engine.passes import ENCODER, PassTask, Point, PostProcessing
 from fpc_core.evaluation.metrics.bootstrap import Bootstrap, Unit
 from fpc_core.io.dataclass_json import RecipeError, from_json, read_text, to_json
@@ -51,7 +51,8 @@ class ScoreRecipe:
     def __post_init__(self) -> None:
         check_bounds(self, RecipeError)
         if self.settings.prune.strategy is DropStrategy.GIVEN:
-            raise RecipeError("settings.prune.strategy must not be given, whose patches belong to one query only")
+            names = ", ".join(MODEL_STRATEGIES)
+            raise RecipeError(f"settings.prune.strategy is given, which is for one query only; use one of {names}")
         if self.gallery_keep_rate != 1 and (
             self.method is not Method.ENCODER or self.gallery_keep_rate != self.settings.prune.keep_rate
         ):
@@ -70,7 +71,7 @@ class ScoreRecipe:
 
     @property
     def point(self) -> Point:
-        """Return the feature to score: alpha, K and the post-processing."""
+        """The feature to score: alpha, K and the post-processing."""
         if self.method is Method.ENCODER:
             return ENCODER if self.gallery_keep_rate == 1 else Point(then=PostProcessing.PRUNED_GALLERY)
         then = PostProcessing.RE_RANKED if self.method is Method.RE_RANKED else PostProcessing.NOTHING
@@ -105,7 +106,9 @@ class ScoreRecipe:
 
     @classmethod
     def from_json(cls, text: str) -> ScoreRecipe:
-        """Parse a recipe from JSON. A bootstrap without a unit is of release 0.1.0, which resampled queries.
+        """Parse a recipe from JSON.
+
+        A bootstrap without a unit comes from release 0.1.0, which resampled queries.
 
         Raises:
             RecipeError: The text is not a valid recipe; the message names the field.

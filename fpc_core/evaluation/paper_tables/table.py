@@ -1,4 +1,7 @@
-"""A table of scores as data: our scores with intervals and recipes, and the paper's. `export.py` formats it."""
+"""Data of a table of scores: our scores with intervals and recipes, and the paper's scores.
+
+`export.py` formats tables as text.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ class OurScores:
     Attributes:
         estimates: Scores with intervals, in the order of MEASURES.
         queries: Number of queries that were scored.
-        settled: Whether all queries with a true match are scored; otherwise estimates have no interval (low = high).
+        settled: Whether all queries with a true match are scored; if not, estimates have no interval (low = high).
     """
 
     estimates: tuple[Estimate, ...]

@@ -41,7 +41,7 @@ class EvaluationTask:
     notes: tuple[str, ...] = ()
 
     def filled(self, known: Known) -> tuple[ReportTable, ...]:
-        """Return the tables with the scores in `known` and notes on their origin."""
+        """Return the tables with the scores in `known`, and with notes on how these were computed."""
         tables = []
         for table in self.tables:
             rows = tuple(
@@ -65,7 +65,7 @@ class EvaluationTask:
         eval_pass, index = self.where[recipe]
         if eval_pass not in known:
             return None
-        settled = known[eval_pass].knows(index)
+        settled = known[eval_pass].is_scored(index)
         if settled and recipe in self._settled:
             return self._settled[recipe]
         precision, first = known[eval_pass].average_precision[:, index], known[eval_pass].first_match[:, index]
@@ -83,7 +83,7 @@ class EvaluationTask:
         return scores
 
     def _resampled(self, bootstrap: Bootstrap) -> str:
-        """Describe what intervals are over, such as "the 70 people of the queries"."""
+        """Describe the units that the bootstrap draws, such as "the 70 people of the queries"."""
         scored = [record.identity for record in self.work.queries if self.work.has_match(record)]
         if bootstrap.unit is Unit.QUERIES:
             return f"the {len(scored)} queries as if they were independent"
@@ -94,7 +94,7 @@ class EvaluationTask:
         recipe, settings, dataset = table.recipes[0], table.settings, self.work.dataset
         notes = [
             f"Ours: {table.data}, {len(self.work.queries)} queries, {len(dataset.gallery)} gallery images, weights "
-            f"{recipe.weights[:8] or 'unnamed'}. Unless a row says otherwise: keep rate "
+            f"{recipe.weights[:8] or 'unnamed'}. Settings that no row changes: keep rate "
             f"{settings.prune.keep_rate:g}, alpha {settings.alpha:g}, K = {settings.neighbors}, "
             f"{settings.prune.strategy.replace('_', '-')} patches dropped, {settings.variant} variant, "
             f"{settings.transport.solver} transport with epsilon {settings.transport.epsilon:g}. The gallery is not "
@@ -112,7 +112,7 @@ class EvaluationTask:
         if not table.complete:
             notes.append("Incomplete: scores without an interval are means over the queries scored so far.")
         if table.paper:
-            notes.append("Columns of the paper hold its published numbers; none were measured here.")
+            notes.append("Columns of the paper show its published numbers; none were measured here.")
         return (*notes, *(f"Note: {note}." for note in self.notes))
 
 

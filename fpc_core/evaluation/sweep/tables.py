@@ -1,4 +1,4 @@
-"""Results of a sweep, one per cell of the grid, as numbers, as a data frame and as text."""
+"""Scores of every cell of a sweep's grid, as numbers, as a data frame and as text."""
 
 from __future__ import annotations
 
@@ -33,7 +33,12 @@ class SweepCell:
 
 
 def sweep_cells(task: SweepTask, known: Known) -> list[SweepCell]:
-    """Return the cells with at least one computed query, in the order of the grid."""
+    """Return the cells with at least one computed query, in the order of the grid.
+
+    Args:
+        task: Grid and queries.
+        known: Results computed so far.
+    """
     cells = []
     for rate in task.grid.keep_rates:
         result = known.get(task.pass_of(rate))
@@ -60,7 +65,15 @@ def best_cell(cells: list[SweepCell]) -> SweepCell:
 
 
 def sweep_table(task: SweepTask, known: Known) -> pd.DataFrame:
-    """Return a table with one row per cell, with scores in percent and FLOPs in G multiply-adds."""
+    """Return a table with one row per cell.
+
+    Args:
+        task: Grid and queries.
+        known: Results computed so far.
+
+    Returns:
+        Table with scores in percent and FLOPs in G multiply-adds.
+    """
     return pd.DataFrame(
         [
             {
@@ -83,6 +96,10 @@ def sweep_table(task: SweepTask, known: Known) -> pd.DataFrame:
 
 def format_sweep(task: SweepTask, known: Known) -> str:
     """Format Rank-1 and mAP in percent as text, with one table per K, one row per alpha and one column per keep rate.
+
+    Args:
+        task: Grid and queries.
+        known: Results computed so far.
 
     Raises:
         ValueError: No query is computed yet.

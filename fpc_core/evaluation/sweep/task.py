@@ -1,4 +1,4 @@
-"""Sweeps over keep rate, alpha and K; every cell has the scores of searches for all queries with its settings.
+"""Sweeps over keep rate, alpha and K, which score all queries at every combination of their values.
 
 Each keep rate is a pass (`engine/passes.py`), whose points are the combinations of alpha and K.
 """
@@ -61,12 +61,17 @@ class SweepTask:
             raise ValueError(nothing_to("score", self.dataset))
 
     def pass_of(self, keep_rate: float) -> Pass:
-        """Return the pass of a keep rate; its points iterate over K within alpha."""
+        """Return the pass of a keep rate, with one point per combination of alpha and K; K varies fastest."""
         points = tuple(Point(alpha, neighbors) for alpha, neighbors in product(self.grid.alphas, self.grid.neighbors))
         return Pass(self.settings.with_keep_rate(keep_rate), points)
 
     def point_index(self, alpha: float, neighbors: int) -> int:
-        """Return the index of a cell's point in its pass."""
+        """Return the index of a cell's point in its pass.
+
+        Args:
+            alpha: Alpha of the cell.
+            neighbors: K of the cell.
+        """
         return self.grid.alphas.index(alpha) * len(self.grid.neighbors) + self.grid.neighbors.index(neighbors)
 
     @cached_property

@@ -34,7 +34,7 @@ class ShortlistIndex(Protocol):
     """An index that finds the gallery images nearest to a query.
 
     Attributes:
-        exactness: "exact", or a description of an approximate index. Stored results are reused only for the same value.
+        exactness: "exact", or a description of an approximate index. Stored results are reused only if it is the same.
     """
 
     exactness: str

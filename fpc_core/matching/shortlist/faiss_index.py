@@ -1,4 +1,4 @@
-"""Shortlist indexes of the optional library faiss: exact, or with inverted lists for large galleries."""
+"""Shortlist indexes that use the optional library faiss: exact, or with inverted lists for large galleries."""
 
 from __future__ import annotations
 
@@ -36,10 +36,15 @@ class FaissIndex:
         self._index.add(np.ascontiguousarray(unit_cls))
 
     def search(self, query_cls: Tensor, size: int) -> Shortlist:
-        """Return the `size` nearest images; see `ShortlistIndex`."""
+        """Return the nearest images.
+
+        Args:
+            query_cls: (C,) `[cls]` token of the query.
+            size: Number of images, or the size of the gallery if that is smaller.
+        """
         size = min(size, len(self._cls))
         if size < 1:
-            raise ValueError("a shortlist needs at least one gallery image")
+            raise ValueError(f"size must be at least 1 and the gallery must not be empty, got {size}")
         query, limit = _unit_query(query_cls), size
         # The number of candidates grows until all other images are farther by more than a rounding error.
         while True:
@@ -52,8 +57,8 @@ class FaissIndex:
 class IvfIndex:
     """Approximate index that searches the inverted lists with the nearest centres (`IndexIVFFlat`).
 
-    It searches `probe_fraction` of the lists, and more if they have too few images for a shortlist. The index stores a
-    copy of the normalised tokens; it is built once and saved to a file.
+    A search visits `probe_fraction` of the lists, and more if they have too few images for a shortlist. The index
+    stores a copy of the normalised tokens; it is built once and saved to a file.
     """
 
     def __init__(
@@ -79,7 +84,12 @@ class IvfIndex:
         self.exactness = f"faiss-ivf {self._probes} of {lists}"
 
     def search(self, query_cls: Tensor, size: int) -> Shortlist:
-        """Return the `size` nearest images that the index finds; see `ShortlistIndex`."""
+        """Return the nearest images among those in the searched lists.
+
+        Args:
+            query_cls: (C,) `[cls]` token of the query.
+            size: Number of images, or the size of the gallery if that is smaller.
+        """
         query, size, probes = _unit_query(query_cls), min(size, len(self._cls)), self._probes
         parameters: Any = faiss.SearchParametersIVF()
         while True:
@@ -97,8 +107,15 @@ def _unit_query(query_cls: Tensor) -> np.ndarray:
 
 
 def _read(path: Path, images: int, lists: int, channels: int) -> Any | None:
-    """Read a stored index; return None if the file is missing, damaged or belongs to another gallery."""
-    # The file has all vectors with their ids, and the centres. The limit allows twice as many vectors.
+    """Read a stored index; return None if the file is missing, damaged or belongs to another gallery.
+
+    Args:
+        path: Path of the index file.
+        images: Number of gallery images.
+        lists: Number of inverted lists.
+        channels: Number of channels (C).
+    """
+    # The file contains all vectors with their ids, and the centres. The limit allows twice as many vectors.
     max_bytes = (2 * images + lists) * (4 * channels + 16) + _MAX_HEADER
     try:
         open_regular(path, max_bytes=max_bytes).close()

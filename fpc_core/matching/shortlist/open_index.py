@@ -17,15 +17,15 @@ def open_index(
 ) -> ShortlistIndex:
     """Open an index of the given kind over the gallery's `[cls]` tokens.
 
-    For Qdrant, FPC_QDRANT is a server address (with FPC_QDRANT_KEY if the server requires a key), a folder, or
-    `:memory:` for an index that only this process sees.
+    For Qdrant, the environment variable FPC_QDRANT is the address of a server (and FPC_QDRANT_KEY its key, if it needs
+    one), a folder, or `:memory:` for an index in the RAM of this process.
 
     Args:
         kind: Kind of index.
         cls: (G, C) `[cls]` tokens.
         unit_cls: Function that returns the L2-normalised tokens.
         name: Name of the gallery memory; gallery memories with the same content have the same name.
-        folder: Folder to store indexes that take long to build; None to store none.
+        folder: Folder in which indexes that take long to build are stored; None to store none.
 
     Raises:
         ShortlistError: The kind is unknown, its library is not installed, or the server does not answer.

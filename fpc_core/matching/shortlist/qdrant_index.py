@@ -20,8 +20,8 @@ _TIMEOUT = 60  # Maximum time in seconds for a response.
 class QdrantIndex:
     """Index in a Qdrant collection that is named after the gallery memory and uploaded on first use.
 
-    A server searches approximately and may miss a candidate; the embedded mode computes every cosine. This process
-    keeps no `[cls]` tokens in RAM: those of the candidates are read from the gallery memory.
+    A server searches approximately and may miss a candidate; the embedded mode computes every cosine. The `[cls]`
+    tokens are not stored in the RAM of this process; those of the candidates are read from the gallery memory.
     """
 
     def __init__(self, cls: np.ndarray, name: str, location: str, key: str | None = None) -> None:
@@ -54,7 +54,12 @@ class QdrantIndex:
                 self._upload()
 
     def search(self, query_cls: Tensor, size: int) -> Shortlist:
-        """Return the `size` nearest images that the collection finds; see `ShortlistIndex`."""
+        """Return the nearest images among the candidates that Qdrant returns.
+
+        Args:
+            query_cls: (C,) `[cls]` token of the query.
+            size: Number of images, or the size of the gallery if that is smaller.
+        """
         query, limit = query_cls.detach().float().cpu().numpy(), min(2 * size, len(self._cls))
         with self._errors_as_shortlist_error():
             response = self._client.query_points(self._name, query=query.tolist(), limit=limit, with_payload=False)
@@ -76,7 +81,7 @@ class QdrantIndex:
         return self._client.count(self._name, exact=True).count == len(self._cls)
 
     def _upload(self) -> None:
-        """Upload all tokens under their row numbers, so interrupted and concurrent uploads give the same result."""
+        """Upload all tokens with their rows as ids, so that interrupted and concurrent uploads give the same result."""
         if not self._client.collection_exists(self._name):
             vector_params = models.VectorParams(size=self._cls.shape[1], distance=models.Distance.COSINE)
             self._client.create_collection(self._name, vectors_config=vector_params)

@@ -30,10 +30,15 @@ class TorchIndex:
         self._units: dict[torch.device, Tensor] = {}
 
     def search(self, query_cls: Tensor, size: int) -> Shortlist:
-        """Return the `size` nearest images; see `ShortlistIndex`."""
+        """Return the nearest images.
+
+        Args:
+            query_cls: (C,) `[cls]` token of the query.
+            size: Number of images, or the size of the gallery if that is smaller.
+        """
         size = min(size, len(self._cls))
         if size < 1:
-            raise ValueError("a shortlist needs at least one gallery image")
+            raise ValueError(f"size must be at least 1 and the gallery must not be empty, got {size}")
         query = query_cls.detach().float()
         if 4 * self._cls.size > _MAX_DEVICE_BYTES:
             query = query.cpu()

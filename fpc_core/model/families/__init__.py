@@ -14,7 +14,7 @@ from fpc_core.model.families.unsupported import UNSUPPORTED, find_unsupported
 
 __all__ = ["FAMILIES", "UNSUPPORTED", "Converted", "Family", "Settings", "Source", "find_unsupported", "recognise"]
 
-# The first family that detects a file is used, so that special ones come before general ones.
+# The first family that detects a file is used, so special families precede general ones.
 FAMILIES: Mapping[Source, Family] = {
     Source.OWN: OWN,
     Source.RELEASED: RELEASED,

@@ -37,7 +37,7 @@ _NAMES = {
     "image_encoder.ln_post.bias": "base.norm.bias",
     "cv_embed": "base.sie_embed",
 }
-# Index that adds the dimensions of size 1 which an embedding has in TransReID.
+# Indices that add the dimensions of size 1 that embeddings have in TransReID.
 _AS_IN_TRANSREID: Mapping[str, tuple[slice | None, ...]] = {
     "base.cls_token": (None, None),
     "base.pos_embed": (None,),
@@ -47,7 +47,7 @@ _CAMERA_FACTOR = 1.0  # SIE_COE in the published commands; that of TransReID is 
 
 
 def _convert(tensors: Tensors) -> Converted:
-    """Rename tensors, and give the embeddings the dimensions that they have in TransReID.
+    """Rename tensors, and add the dimensions of size 1 that embeddings have in TransReID.
 
     Raises:
         ValueError: An embedding has another number of dimensions.
@@ -72,7 +72,7 @@ def _configure(tensors: Tensors) -> Settings:
     vit = VitOptions(activation=Activation.QUICK_GELU, norm_eps=1e-5, norm_before_blocks=True, camera_on_cls=True)
     assumed = ["the feature is the [cls] token after ln_post; its projection to the space of texts is not used"]
     if "cv_embed" in tensors:
-        assumed.append(f"cv_embed holds cameras, not viewpoints, and is multiplied by {_CAMERA_FACTOR:g} (SIE_COE)")
+        assumed.append(f"cv_embed has cameras, not viewpoints, and is multiplied by {_CAMERA_FACTOR:g} (SIE_COE)")
     return Settings({"camera_factor": _CAMERA_FACTOR}, vit, tuple(assumed))
 
 

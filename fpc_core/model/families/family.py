@@ -1,4 +1,4 @@
-"""What an adapter for a family of checkpoints states: how to recognise, convert and configure its files."""
+"""Define the adapters for families of checkpoints, which recognise, convert and configure files."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ class Source(StrEnum):
 class Converted:
     """Tensors of a file under the names that all adapters share.
 
-    These are timm's names, such as "blocks.0.attn.qkv.weight", after the prefix `Family.base`. In addition, there may
-    be "sie_embed", (cameras, 1, C), "extra_tokens", (1, E, C), with their positions added, "norm_pre.*" and, for a
-    stem, "patch_embed.conv.*". "pos_embed" is (1, 1 + N, C): `[cls]` and the patches.
+    These are timm's names, such as "blocks.0.attn.qkv.weight", after the prefix `Family.base`. Optional tensors are
+    "sie_embed", (cameras, 1, C); "extra_tokens", (1, E, C), with their positions added; "norm_pre.*"; and, for a stem,
+    "patch_embed.conv.*". "pos_embed" is (1, 1 + N, C), for `[cls]` and the patches.
 
     Attributes:
         tensors: Tensors by name. Those that the adapter does not use keep the names of the file.
@@ -57,12 +57,12 @@ class Converted:
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings of a model that no shape reveals, which its family determines.
+    """Settings of a model that cannot be inferred from shapes and are determined by its family.
 
     Attributes:
-        fields: Fields of `ModelConfig` other than `vit` that are not its defaults, such as the mean of the pixels.
+        fields: Fields of `ModelConfig` other than `vit` that differ from its defaults, such as the mean of the pixels.
         vit: How the Vision Transformer differs from that of TransReID. `extra_tokens` is set from the tensors.
-        assumed: Sentences on what the file does not state.
+        assumed: Sentences on assumptions that the file does not confirm.
     """
 
     fields: Mapping[str, Any] = field(default_factory=dict)
@@ -71,7 +71,7 @@ class Settings:
 
 
 def unchanged(tensors: Tensors) -> Converted:
-    """Return tensors that already have the names of `Converted`."""
+    """Wrap tensors that already have the names of `Converted`."""
     return Converted(dict(tensors))
 
 
@@ -86,7 +86,7 @@ class Family:
 
     Attributes:
         title: Name of the family for users.
-        recognised_by: What distinguishes its files, for users.
+        recognised_by: Tensor names that distinguish its files, for users.
         detect: Returns whether a file belongs to the family, from its tensors by name without prefixes.
         convert: Returns the tensors under the common names; raises ValueError for tensors that do not match each other.
         configure: Returns the settings that the family determines, from the tensors of the file.
@@ -94,7 +94,7 @@ class Family:
         heads: Prefixes of the heads that the family has.
         heads_optional: Whether the heads may be absent, as in weights of pre-training.
         is_plain: Whether position embeddings are resized to any size and stride.
-        ignored: Pattern for the full names of tensors that are not used, beside classifiers of ImageNet.
+        ignored: Pattern for the full names of tensors that are not used, besides classifiers of ImageNet.
         size: How image size and stride are found, for users.
         copied: Parts of the model that are copied from other tensors, for users.
         untrained: Parts of the model that the family does not have, for users.
@@ -123,7 +123,7 @@ def check_dimensions(tensors: Tensors, dimensions: Mapping[str, int]) -> None:
         dimensions: Expected number of dimensions by name.
 
     Raises:
-        ValueError: A tensor has another number; the message names it.
+        ValueError: A tensor has another number of dimensions; the message names it.
     """
     for name, expected in dimensions.items():
         if name in tensors and tensors[name].ndim != expected:
@@ -133,5 +133,10 @@ def check_dimensions(tensors: Tensors, dimensions: Mapping[str, int]) -> None:
 
 
 def starts_with(tensors: Tensors, prefix: str | tuple[str, ...]) -> bool:
-    """Return whether a name begins with a prefix or one of several prefixes."""
+    """Return whether any tensor name begins with a prefix.
+
+    Args:
+        tensors: Tensors by name.
+        prefix: Prefix, or several alternatives.
+    """
     return any(name.startswith(prefix) for name in tensors)

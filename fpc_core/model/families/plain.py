@@ -1,6 +1,6 @@
 """Adapters of plain Vision Transformers with the tensor names of timm.
 
-They differ in the tokens beside `[cls]` and in the tokens that have a position embedding.
+The families differ in their tokens besides `[cls]` and in which tokens have a position embedding.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from fpc_core.model.families.family import (
 )
 from fpc_core.model.positions import IMAGE_SIZES, grid_size
 
-_REGISTERS = ("reg_token", "register_tokens")  # In timm and in DINOv2.
+_REGISTERS = ("reg_token", "register_tokens")  # Names of the registers in timm and in DINOv2.
 _DINO_HEAD = re.compile(r"(^|\.)head\.(last_layer|mlp)\.")
 _DINOV2_PATCH = 14
-_MIN_SIDE = 7  # Square grids of fewer rows are not used; taking their numbers for grids would lead to wrong guesses.
+_MIN_SIDE = 7  # Minimum number of rows of a square grid; smaller grids are not in use and would cause wrong guesses.
 
 
 def is_plain_vit(tensors: Tensors) -> bool:
@@ -36,7 +36,7 @@ def is_plain_vit(tensors: Tensors) -> bool:
 
 
 def convert_plain(tensors: Tensors) -> Converted:
-    """Join extra tokens and their positions, and give `[cls]` a position if it has none.
+    """Join extra tokens, add their positions, and give `[cls]` the position 0 if it has none.
 
     Args:
         tensors: Tensors with timm's names.
@@ -84,7 +84,12 @@ def convert_plain(tensors: Tensors) -> Converted:
 
 
 def _tokens_with_position(tensors: Tensors, extra: int) -> int:
-    """Return the number of tokens other than patches that have a position: none, `[cls]` or all of them."""
+    """Return the number of tokens other than patches that have a position: 0, 1 (`[cls]`) or all.
+
+    Args:
+        tensors: Tensors with timm's names.
+        extra: Number of extra tokens.
+    """
     if "dist_token" in tensors:
         return 1 + extra
     if not extra and not has_layer_scale(tensors):
@@ -95,7 +100,7 @@ def _tokens_with_position(tensors: Tensors, extra: int) -> int:
 
 
 def _patch_size(tensors: Tensors) -> int:
-    """Return the patch size in pixels, or 0 if the file has no such convolution."""
+    """Return the patch size in pixels, or 0 if the file has no patch embedding of the usual shape."""
     weight = tensors.get("patch_embed.proj.weight")
     return 0 if weight is None or weight.ndim != 4 else weight.shape[-1]
 
@@ -109,7 +114,7 @@ def _is_grid(positions: int, patch_size: int) -> bool:
 
 
 def has_layer_scale(tensors: Tensors) -> bool:
-    """Return whether the blocks have factors after attention and MLP."""
+    """Return whether the blocks have layer scale, which multiplies the outputs of attention and MLP by factors."""
     return "blocks.0.ls1.gamma" in tensors or "blocks.0.gamma_1" in tensors
 
 
@@ -176,6 +181,11 @@ MAE = plain_family(
 
 
 def as_plain(tensors: dict[str, Tensor], notes: tuple[str, ...]) -> Converted:
-    """Return `convert_plain` of tensors that another adapter has renamed, with its sentences first."""
+    """Convert tensors that another adapter has renamed.
+
+    Args:
+        tensors: Tensors with timm's names.
+        notes: Sentences of the other adapter, which come first in the result.
+    """
     converted = convert_plain(tensors)
     return Converted(converted.tensors, (*notes, *converted.notes))

@@ -15,7 +15,7 @@ ALL_HEADS = (*HEADS, "rec_bottleneck.", "rec_classifier.")
 OWN = Family(
     "FPC Explorer",
     "safetensors with a config in the metadata",
-    detect=lambda _: False,  # Its metadata state the format.
+    detect=lambda _: False,  # These files are recognised by the format in their metadata.
     heads=ALL_HEADS,
     size="stored in the file",
     copied="none",

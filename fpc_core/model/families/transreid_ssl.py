@@ -1,6 +1,6 @@
 """Adapters of TransReID-SSL, which has a convolutional stem, and of PASS, which is built on it and has part tokens.
 
-Weights of their pre-training are the encoder alone, without the prefix "base." and without heads.
+Pre-trained weights contain only the encoder, without the prefix "base." and without heads.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from fpc_core.model.families.family import IMAGENET, Converted, Family, Settings
 from fpc_core.model.families.reid import HEADS
 
 _BASE = "base."
-_STEM = "patch_embed.conv.1.IN.weight"  # Names the instance normalisation, which other stems do not have.
+_STEM = "patch_embed.conv.1.IN.weight"  # Weight of the instance normalisation, which other stems do not have.
 _NORMS = {".IN.": ".instance.", ".BN.": ".batch."}
 _PART = re.compile(r"base\.part_token(\d)")
 
@@ -29,7 +29,7 @@ def _is_pretrained(tensors: Tensors) -> bool:
 
 
 def _convert_stem(tensors: Tensors) -> Converted:
-    """Rename the norms of the stem, and add the prefix of fine-tuned weights to those of pre-training."""
+    """Rename the norms of the stem, and add the prefix "base." to the names of pre-trained weights."""
     prefix = _BASE if _is_pretrained(tensors) else ""
     converted: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
@@ -42,7 +42,7 @@ def _convert_stem(tensors: Tensors) -> Converted:
 
 
 def _convert_parts(tensors: Tensors) -> Converted:
-    """Join part tokens and their positions, and keep the part of the BNNeck that belongs to `[cls]`.
+    """Join part tokens, add their positions, and keep the part of the BNNeck that belongs to `[cls]`.
 
     Raises:
         ValueError: A token or position is missing or has another shape.
@@ -74,10 +74,17 @@ def _convert_parts(tensors: Tensors) -> Converted:
 
 
 def _keep_cls_half(tensors: dict[str, Tensor], width: int) -> list[str]:
-    """Cut a BNNeck of `[cls]` and the mean part token to `[cls]`, and return a sentence on this.
+    """Keep only the half of a BNNeck that belongs to `[cls]`; the other half belongs to the mean part token.
 
-    Batch normalisation treats every channel alone, so its first half computes the same without the other half. A
-    classifier of both halves cannot be cut, so it is renamed and not used.
+    Batch normalisation is computed per channel, so the first half gives the same results without the other half. A
+    classifier of both halves cannot be split, so it is renamed and not used.
+
+    Args:
+        tensors: Tensors under the common names, which are changed in place.
+        width: Number of channels (C).
+
+    Returns:
+        Sentences on the changes.
     """
     notes = []
     classifier = tensors.get("classifier.weight")

@@ -1,4 +1,4 @@
-"""Networks that cannot be viewed through FPC, recognised by their tensor names so that they are refused by name."""
+"""List networks that FPC cannot use, with the tensor names by which they are recognised."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 NEEDS_CLS = "FPC drops patches by the attention of one [cls] token, and needs the same patches in every block"
-_NEEDS_BLOCKS = "its blocks compute something else than those of a ViT, so that results would be wrong"
+_NEEDS_BLOCKS = "its blocks differ from those of a ViT, so results would be wrong"
 
 
 @dataclass(frozen=True)
@@ -15,10 +15,10 @@ class Unsupported:
     """A network that is refused.
 
     Attributes:
-        title: Its name, as in "contains {title}".
-        pattern: Pattern that is found in one of its tensor names.
-        reason: Why it is not supported.
-        is_vit: Whether its other names are those of a supported family.
+        title: Name of the network, as in "contains {title}".
+        pattern: Pattern that is found in at least one of its tensor names.
+        reason: Reason why it is not supported, as a clause.
+        is_vit: Whether its other tensor names are those of a supported family.
     """
 
     title: str
@@ -35,7 +35,7 @@ def _other(title: str, pattern: str) -> Unsupported:
     return Unsupported(title, re.compile(rf"(^|\.){pattern}"))
 
 
-# The first that fits is named.
+# Messages name the first network that fits.
 UNSUPPORTED = (
     _vit("a ViT with SwiGLU MLPs (as in DINOv2 giant and EVA-02)", r"(^|\.)mlp\.(w12|w1|fc1_g|weights_in)\."),
     _vit("a DINOv3 (rotary positions)", r"(^|\.)(rope_embed\.|storage_tokens$)"),
@@ -51,11 +51,11 @@ UNSUPPORTED = (
 
 
 def find_unsupported(names: Iterable[str], *, is_vit: bool) -> str | None:
-    """Return a sentence that names a network which is not supported, or None if the tensor names fit none.
+    """Return the end of a message that names the unsupported network in a file, or None if there is none.
 
     Args:
         names: Tensor names of the file.
-        is_vit: Whether a supported family detects the file.
+        is_vit: Whether the file was recognised as a supported family.
     """
     names = tuple(names)
     for each in UNSUPPORTED:

@@ -52,7 +52,7 @@ def test_a_folder_per_person_shows_names_and_never_the_query_itself(use):
     assert "anna" in lines
     assert "id 0" not in lines
     data = plain(shown("data"))
-    assert "never with itself. Scores that can be compared need the folders query and gallery" in data
+    assert "never with itself. To get comparable scores, add the folders query and gallery" in data
     assert PROTOCOL_TEXT[Protocol.LEAVE_ONE_OUT] in data
     for name in ("sweep", "evaluate", "atlas", "compare"):
         assert PROTOCOL_TEXT[Protocol.LEAVE_ONE_OUT] in plain(shown(name)), name
@@ -61,12 +61,12 @@ def test_a_folder_per_person_shows_names_and_never_the_query_itself(use):
 def test_one_camera_is_explained_on_every_page_and_can_be_ignored(use):
     use(street([1], [1]))
     for name in ("explore", "sweep", "evaluate", "atlas"):
-        assert "nobody was seen by two cameras" in plain(shown(name)), name
+        assert "no person was seen by two cameras" in plain(shown(name)), name
     page = shown("data", protocol="no-cameras")
     assert PROTOCOL_TEXT[Protocol.NO_CAMERAS] in plain(page)
-    assert "nobody was seen" not in plain(page)
+    assert "no person was seen" not in plain(page)
     page.selectbox(key="draft-protocol").set_value("auto")
-    assert "nobody was seen by two cameras" in plain(run_page(page))
+    assert "no person was seen by two cameras" in plain(run_page(page))
 
 
 def test_the_choice_of_protocol_keeps_the_gallery_memory(use):

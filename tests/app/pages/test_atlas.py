@@ -12,7 +12,14 @@ from app.atlas.cases import case_strip, table
 from fpc_core.config import QuerySettings
 from fpc_core.data.ground_truth import RECORDS
 from fpc_core.evaluation.engine.runner import run_passes
-from fpc_core.evaluation.failure_analysis.cases import NAMES, Outcome, QueryOutcome, Stage, by_precision, sorted_out
+from fpc_core.evaluation.failure_analysis.cases import (
+    NAMES,
+    Outcome,
+    QueryOutcome,
+    Stage,
+    by_precision,
+    group_by_outcome,
+)
 from fpc_core.evaluation.failure_analysis.task import AtlasTask, Pairs
 from fpc_core.evaluation.metrics.verification import error_curve
 from fpc_core.explain.cards import MatchLabel
@@ -56,7 +63,8 @@ def strips(page):
 def test_a_small_atlas_starts_by_itself_and_matches_the_library(atlas, cases_with_pairs):
     page = wait_until_finished(atlas)
     expected = {
-        NAMES[outcome]: len(several) for outcome, several in sorted_out(case for case, _ in cases_with_pairs).items()
+        NAMES[outcome]: len(several)
+        for outcome, several in group_by_outcome(case for case, _ in cases_with_pairs).items()
     }
     assert counts(page) == {"All queries": 8} | expected
     shown = texts(page)
@@ -79,7 +87,7 @@ def test_cases_are_sorted_worst_first_with_the_rule_named(atlas, cases_with_pair
 
 
 def test_a_class_in_the_link_shows_only_its_cases(atlas, cases_with_pairs):
-    several = sorted_out(case for case, _ in cases_with_pairs)
+    several = group_by_outcome(case for case, _ in cases_with_pairs)
     outcome = max(several, key=lambda each: len(several[each]))
     atlas.query_params["class"] = outcome.value
     page = wait_until_finished(atlas)
@@ -89,7 +97,9 @@ def test_a_class_in_the_link_shows_only_its_cases(atlas, cases_with_pairs):
 
 def test_choosing_a_class_writes_the_link_and_an_empty_one_is_named(atlas, cases_with_pairs):
     page = wait_until_finished(atlas)
-    empty = next(outcome for outcome, cases in sorted_out(case for case, _ in cases_with_pairs).items() if not cases)
+    empty = next(
+        outcome for outcome, cases in group_by_outcome(case for case, _ in cases_with_pairs).items() if not cases
+    )
     page.pills(key="class-pills").set_value(empty.value)
     shown = texts(run_page(page))
     assert page.query_params["class"] in (empty.value, [empty.value])
@@ -118,7 +128,7 @@ def test_cameras_filter_cases_and_counts(atlas, small_places, tmp_path, monkeypa
 
 def test_moving_the_threshold_updates_the_rates(atlas, cases_with_pairs):
     page = wait_until_finished(atlas)
-    pairs = Pairs.joined([each for _, each in cases_with_pairs])
+    pairs = Pairs.concatenate([each for _, each in cases_with_pairs])
     curve = error_curve(pairs.same, pairs.distance[Stage.CONSOLIDATED])
     assert page.metric[2].value == f"{100 * curve.equal_error:.1f} %"
     page.slider(key="threshold-consolidated").set_value(0.5)

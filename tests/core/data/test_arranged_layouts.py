@@ -34,7 +34,18 @@ def model(small_places):
 
 
 def found(model, dataset, folder, name_of):
-    """Return the final ranking of every query, by original names, and the scores."""
+    """Search for every query of a dataset.
+
+    Args:
+        model: The model that encodes queries and gallery.
+        dataset: The dataset to search.
+        folder: The folder to build the gallery memory in.
+        name_of: A function that returns the original name of a record.
+
+    Returns:
+        The original names of the gallery images in final order, by the original name of the query, and
+        (Rank-1, mAP).
+    """
     retriever = Retriever(model, build_memory(model, dataset.gallery, dataset.root, folder))
     rankings, features = {}, []
     for record in dataset.query:
@@ -72,7 +83,7 @@ def test_rankings_and_scores_do_not_depend_on_the_layout(small_places, model, tm
 
 @pytest.fixture(scope="module")
 def demo():
-    """The demo, the distances of its queries to its gallery, and their rows and columns by path."""
+    """Return the demo and the distances (queries, gallery images) between its global features."""
     workspace = open_workspace(Places())
     dataset, retriever, features = workspace.dataset, workspace.retriever, []
     for start in range(0, len(dataset.query), BATCH):

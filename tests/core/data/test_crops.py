@@ -13,7 +13,7 @@ SIZE = (256, 128)
 
 
 def street(height=270, width=480):
-    """A photo whose pixels all differ: red counts columns, green rows, and blue both."""
+    """Return a photo in which red encodes the column, green the row, and blue the sum of both."""
     rows, columns = np.mgrid[0:height, 0:width]
     return np.stack([columns % 256, rows % 256, (rows // 8 + columns // 8) % 256], -1).astype(np.uint8)
 
@@ -23,15 +23,15 @@ def street(height=270, width=480):
     [
         ((256, 128), True),
         ((128, 64), True),
-        ((150, 100), True),  # 1.5, the smallest ratio
+        ((150, 100), True),  # 1.5 is the smallest ratio allowed.
         ((149, 100), False),
-        ((320, 100), True),  # 3.2, the largest ratio
+        ((320, 100), True),  # 3.2 is the largest ratio allowed.
         ((321, 100), False),
         ((1080, 1920), False),
         ((64, 64), False),
         ((MAX_CROP_HEIGHT, 512), True),
         ((MAX_CROP_HEIGHT + 2, 513), False),
-        ((1920, 1080), False),  # an upright photo of a phone
+        ((1920, 1080), False),  # Phones take upright photos of this size.
     ],
 )
 def test_an_image_is_judged_by_its_shape_and_size(image, tight):
@@ -79,7 +79,7 @@ def test_boxes_outside_the_photo_or_of_another_shape_are_refused(box, message):
 
 def test_boxes_at_the_edges_of_the_photo_are_accepted():
     CropBox(1380, 0, 540, 1080).check((1080, 1920), SIZE)
-    CropBox(0, 979, 51, 101).check((1080, 1920), SIZE)  # half of 101 is rounded
+    CropBox(0, 979, 51, 101).check((1080, 1920), SIZE)  # A width of 50.5 would be exact.
 
 
 def test_crops_are_cut_at_full_resolution_and_resized_like_other_uploads():
@@ -98,7 +98,7 @@ def test_a_crop_of_the_size_of_the_input_is_not_resampled():
 
 def test_boxes_refer_to_the_upright_photo():
     exif = Image.Exif()
-    exif[0x0112] = 6  # The camera was turned; the stored image must be rotated clockwise.
+    exif[0x0112] = 6  # The stored image must be rotated clockwise.
     stored = np.rot90(street(), 1)
     data = encoded(Image.fromarray(np.ascontiguousarray(stored)), "PNG", exif=exif)
     np.testing.assert_array_equal(decode_image(data), street())

@@ -1,4 +1,4 @@
-"""Datasets in the forms that people export: how each is read, and which notes report what was left out or assumed."""
+"""Datasets as people export them: how each is read, and which notes report omissions and assumptions."""
 
 import json
 
@@ -33,7 +33,7 @@ def test_one_image_of_camera_0_is_left_out_with_the_reason(tmp_path):
     lay_out(tmp_path, {"query": ["0001_c0_f0000000.png"]})
     dataset = open_dataset(tmp_path)
     assert (len(dataset.query), len(dataset.left_out)) == (12, 1)
-    assert "1 file is left out: the name says camera 0, but cameras count from 1, 3% of all" in texts(dataset)
+    assert "1 file is left out: the name has camera 0, but cameras are counted from 1, 3% of all" in texts(dataset)
     assert "query/0001_c0_f0000000.png" in texts(dataset, warning=True)
     assert len(open_dataset(tmp_path, cameras="from-0").query) == 13
 
@@ -135,7 +135,7 @@ def test_p_dukemtmc_is_titled_by_its_folder_and_has_cameras(tmp_path):
 
 
 @pytest.mark.parametrize("folder", ["Occluded_REID", "Partial_REID", "own_set"])
-def test_released_readers_number_the_cameras_of_sets_without(tmp_path, folder):
+def test_the_released_variant_numbers_missing_cameras(tmp_path, folder):
     root = lay_out(tmp_path / folder, body())
     released = open_dataset(root, variant=Variant.RELEASED)
     assert (facts(released.query), facts(released.gallery)) == ([(p, 0) for p in PEOPLE], [(p, 1) for p in PEOPLE])
@@ -161,9 +161,9 @@ def test_one_camera_explains_why_nothing_matches(tmp_path):
 def test_a_folder_per_person_keeps_names_and_leaves_one_out(tmp_path):
     dataset = open_dataset(lay_out(tmp_path, persons()))
     assert dataset.protocol is Protocol.LEAVE_ONE_OUT
-    assert {record.who for record in dataset.gallery} == {"anna", "ben", "carla"}
+    assert {record.person_label for record in dataset.gallery} == {"anna", "ben", "carla"}
     assert (dataset.shortlist, len(dataset.own_rows)) == (11, 12)
-    assert "never with itself. Scores that can be compared need the folders query and gallery" in texts(dataset)
+    assert "never with itself. To get comparable scores, add the folders query and gallery" in texts(dataset)
     assert take_inventory(dataset).without_match == ()
 
 
@@ -196,7 +196,7 @@ def test_dataset_json_sets_folders_cameras_title_and_protocol(tmp_path):
     assert (dataset.name, dataset.cameras, dataset.protocol) == ("Plant 7", Cameras.FROM_0, Protocol.NO_CAMERAS)
     assert (len(dataset.query), len(dataset.gallery)) == (12, 15)
     (tmp_path / "dataset.json").write_text(json.dumps(label))
-    assert open_dataset(tmp_path).layout == "dukemtmc"  # recognised by the names in these folders
+    assert open_dataset(tmp_path).layout == "dukemtmc"  # The image names follow DukeMTMC.
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def test_lists_cannot_name_files_outside_their_folder(tmp_path):
     (root / "list_gallery.txt").write_text(f"{inside} 1\n")
     dataset = open_dataset(root)
     assert [record.path.name for record in dataset.query] == [inside[5:]]
-    assert len(dataset.left_out) == 1  # The two lines name the same missing file.
+    assert len(dataset.left_out) == 1  # Both lines name the same missing file.
 
 
 def test_lists_of_posetrack_with_other_content_are_refused(tmp_path):

@@ -1,4 +1,4 @@
-"""True masks: read from the demo's records, absent elsewhere."""
+"""Ground-truth masks are read from the records of the demo; other datasets have none."""
 
 from dataclasses import replace
 from pathlib import Path

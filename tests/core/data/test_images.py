@@ -34,13 +34,13 @@ def encoded(image: Image.Image, file_format: str = "PNG", **options: object) -> 
 
 
 def picture(height: int = 48, width: int = 24) -> np.ndarray:
-    """A smooth picture whose left top corner differs from every other corner."""
+    """Return a smooth RGB image whose top left corner differs from every other corner."""
     rows, columns = np.mgrid[0:height, 0:width]
     return np.stack([rows * 255 // height, columns * 255 // width, (rows + columns) % 256], -1).astype(np.uint8)
 
 
 def png_header(width: int, height: int) -> bytes:
-    """A PNG of that size with one row of pixel data: a decoder would have to allocate it all."""
+    """Return a PNG that declares this size, for which a decoder allocates memory, but contains one row of pixels."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
@@ -73,7 +73,7 @@ def test_a_path_is_read_and_named_by_its_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_rotation_is_applied(orientation: int) -> None:
-    stored = {  # how a camera in that orientation stores the upright picture (EXIF 2.3, tag 0x0112)
+    stored = {  # How cameras store an upright image in each orientation of EXIF 2.3, tag 0x0112.
         1: picture(),
         2: picture()[:, ::-1],
         3: picture()[::-1, ::-1],
@@ -89,7 +89,7 @@ def test_exif_rotation_is_applied(orientation: int) -> None:
 
 
 def test_cmyk_keeps_its_colours() -> None:
-    ink = Image.new("CMYK", (32, 32), (0, 255, 255, 0))  # magenta and yellow: red
+    ink = Image.new("CMYK", (32, 32), (0, 255, 255, 0))  # Magenta and yellow give red.
     for file_format in ("JPEG", "TIFF"):
         red, green, blue = decode_image(encoded(ink, file_format)).reshape(-1, 3).mean(0)
         assert red > 220
@@ -190,7 +190,7 @@ def test_too_many_bytes_are_refused_without_reading_them(tmp_path: Path, monkeyp
         decode_image(bytes(1_000_001), max_bytes=1_000_000)
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with a name")
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
 def test_pipes_and_devices_are_refused_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
     (tmp_path / "zero.png").symlink_to("/dev/zero")
@@ -202,7 +202,7 @@ def test_pipes_and_devices_are_refused_without_waiting(tmp_path: Path) -> None:
 def test_a_file_that_grows_while_it_is_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "grown.png"
     path.write_bytes(encoded(Image.fromarray(picture())))
-    seen = os.stat_result((stat.S_IFREG | 0o644, *[0] * 9))  # a size of 0, as it was a moment ago
+    seen = os.stat_result((stat.S_IFREG | 0o644, *[0] * 9))  # The size was 0 before the file grew.
     monkeypatch.setattr(os, "fstat", lambda descriptor: seen)
     with pytest.raises(ImageError, match=r"grown\.png has .* MB, the limit is"):
         decode_image(path, max_bytes=100)
@@ -261,7 +261,7 @@ def test_parallel_decoding_restores_the_warning_filters(monkeypatch) -> None:
     both, before, real = threading.Barrier(2), list(warnings.filters), images._to_rgb
 
     def together(*given: object) -> np.ndarray:
-        both.wait(10)  # broken where one waits for the other, and the image then counts as damaged
+        both.wait(10)  # The barrier breaks if only one image is decoded at a time.
         return real(*given)
 
     monkeypatch.setattr(images, "_to_rgb", together)

@@ -1,4 +1,4 @@
-"""The inventory of a dataset counts what is in its folders."""
+"""The inventory counts images, identities, cameras, junk and unreadable files of a dataset."""
 
 from pathlib import Path
 
@@ -41,9 +41,9 @@ def test_every_image_is_counted_once(market):
         SplitCount("gallery", 6, 4, (1, 2, 5, 6)),
     )
     assert inventory.distractors == 2
-    assert inventory.without_query == 1  # identity 9
-    assert inventory.left_out == 1  # identity -1
-    assert inventory.junk == 2  # identity 1 by camera 1, identity 2 by camera 6
+    assert inventory.without_query == 1  # Identity 9 is only in the gallery.
+    assert inventory.left_out == 1  # The image of identity -1 is left out.
+    assert inventory.junk == 2  # Identity 1 in camera 1 and identity 2 in camera 6 are junk.
     assert inventory.skipped == (Path("bounding_box_test/holiday.png"),)
 
 

@@ -1,4 +1,4 @@
-"""Scenes of occluders: what they paint, what they leave unchanged, and their recipes."""
+"""Scenes of occluders: which pixels they paint and leave unchanged, and how recipes store them."""
 
 import json
 import math
@@ -106,8 +106,8 @@ def test_a_rectangle_on_pixel_edges_covers_exactly_its_pixels():
 
 
 def test_a_quarter_turn_rotates_pixels_not_fractions():
-    lying = Rectangle(0.5, 0.5, 0.75, 0.125, colour=RED)  # 24 x 8 pixels
-    upright = Rectangle(0.5, 0.5, 0.25, 0.375, colour=RED)  # 8 x 24 pixels
+    lying = Rectangle(0.5, 0.5, 0.75, 0.125, colour=RED)  # It covers 24 x 8 pixels.
+    upright = Rectangle(0.5, 0.5, 0.25, 0.375, colour=RED)  # It covers 8 x 24 pixels.
     turned = Rectangle(0.5, 0.5, 0.75, 0.125, 90, RED)
     np.testing.assert_array_equal(coverage(Scene((turned,)), SHAPE), coverage(Scene((upright,)), SHAPE))
     assert (coverage(Scene((turned,)), SHAPE) != coverage(Scene((lying,)), SHAPE)).any()
@@ -115,7 +115,7 @@ def test_a_quarter_turn_rotates_pixels_not_fractions():
 
 def test_rotation_is_clockwise():
     hidden = coverage(Scene((Rectangle(0.5, 0.5, 0.9, 0.05, 30),)), SHAPE)
-    assert hidden[:32, :16].any()  # the left end goes up
+    assert hidden[:32, :16].any()  # A clockwise turn raises the left end.
     assert not hidden[:30, 18:].any()
 
 
@@ -179,7 +179,8 @@ def test_a_missing_cut_out_image_is_named():
         paint(IMAGE, Scene((CutOut(path="gone.jpg"),)), PICTURES)
 
 
-@example(Scene((Stroke(((0.0, -1.3255917426989288), (0.0, 3.0)), 0.3, "#000000"),)))  # ended beyond its own end
+# This stroke once became longer than the original because of rounding.
+@example(Scene((Stroke(((0.0, -1.3255917426989288), (0.0, 3.0)), 0.3, "#000000"),)))
 @given(scenes)
 def test_a_scene_grows_from_empty_to_itself(scene):
     assert scale_occluders(scene, 0) == Scene()

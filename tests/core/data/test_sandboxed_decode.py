@@ -23,14 +23,14 @@ SIZE = (64, 32)
 
 
 def scans(count, side=64):
-    """A progressive JPEG whose last scan, of a dozen bytes, is repeated `count` times."""
+    """Return a progressive JPEG of `side` x `side` pixels that repeats its last scan of a dozen bytes `count` times."""
     data = encoded(Image.new("L", (side, side), 128), "JPEG", progressive=True, quality=90)
     last = data[data.rfind(b"\xff\xda") : -2]
     return data[:-2] + last * count + b"\xff\xd9"
 
 
 def segments(count):
-    """A JPEG with `count` empty application segments: each costs the header's reader a step."""
+    """Return a JPEG with `count` empty application segments, each of which costs time to read."""
     data = encoded(Image.new("RGB", (64, 64)), "JPEG")
     return data[:2] + b"\xff\xe5\x00\x02" * count + data[2:]
 
@@ -40,7 +40,7 @@ def test_the_subprocess_returns_the_same_pixels(file_format):
     data = encoded(Image.fromarray(picture()), file_format)
     result = decode_in_subprocess(data, "me.png", SIZE)
     np.testing.assert_array_equal(result, resize_image(decode_image(data), SIZE))
-    result[0, 0] = 0  # The array is writable.
+    result[0, 0] = 0  # Writing must not raise an error.
 
 
 @pytest.mark.parametrize(
@@ -56,15 +56,15 @@ def test_the_subprocess_returns_the_same_pixels(file_format):
     ids=["empty", "svg", "eps", "pixels", "cut", "scans"],
 )
 def test_the_subprocess_refuses_with_the_same_messages(data, message):
-    with pytest.raises(ImageError, match=message) as apart_said:
+    with pytest.raises(ImageError, match=message) as subprocess_error:
         decode_in_subprocess(data, "<b>.png", SIZE)
-    with pytest.raises(ImageError) as home_said:
+    with pytest.raises(ImageError) as direct_error:
         decode_image(data, "<b>.png", heic=True)
-    assert str(apart_said.value) == str(home_said.value)
+    assert str(subprocess_error.value) == str(direct_error.value)
 
 
 def heic(image, orientation=1):
-    """A HEIC file as phones write it: EXIF states the rotation, and the container repeats it."""
+    """Return a HEIC file like those of phones, with the rotation in both EXIF and the container."""
     exif = Image.Exif()
     exif[0x0112] = orientation
     buffer = io.BytesIO()
@@ -107,7 +107,7 @@ def test_too_many_bytes_are_not_sent_to_the_subprocess(monkeypatch):
         decode_in_subprocess(bytes(20_000_001), "long.png", SIZE)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows bounds no processor time")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot limit processor time")
 def test_slow_decoding_is_stopped_and_the_next_image_is_decoded():
     with pytest.raises(ImageError, match=r"slow\.jpg takes too long to decode"):
         decode_in_subprocess(segments(4_900_000), "slow.jpg", SIZE, seconds=1)
@@ -119,7 +119,7 @@ def test_a_hanging_process_is_stopped_by_the_timeout():
         decode_in_subprocess(encoded(Image.fromarray(picture())), "me.png", SIZE, timeout=0.01)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such bound")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot limit memory")
 def test_a_file_that_takes_too_much_memory_is_refused(monkeypatch):
     monkeypatch.setattr(sandboxed_decode, "MAX_ADDRESS_BYTES", 300 << 20)
     data = encoded(Image.new("1", (6300, 6300)), "PNG")
@@ -133,7 +133,7 @@ def test_a_crashed_decoder_affects_nothing_else(monkeypatch, tmp_path, caplog):
     monkeypatch.setattr(images, "__file__", str(program))
     with pytest.raises(ImageError, match=r"me\.png cannot be decoded: its decoder failed"):
         decode_in_subprocess(encoded(Image.fromarray(picture())), "me.png", SIZE)
-    assert "out of luck" in caplog.text  # The administrator finds the cause in the log.
+    assert "out of luck" in caplog.text  # The log must state the cause.
 
 
 def test_the_subprocess_cannot_write_files(monkeypatch, tmp_path):

@@ -1,4 +1,4 @@
-"""The bootstrap over people and over queries: closed forms, scipy as oracle, coverage, and properties."""
+"""The bootstrap over people and over queries agrees with closed forms and scipy, and covers the true score."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,13 @@ VALUES = hnp.arrays(np.float64, st.tuples(st.integers(1, 40), st.integers(1, 3))
 
 
 def one(values, people=None, **how):
-    """Return the estimate of one score; without `people`, every query is of another person."""
+    """Estimate the mean of one score.
+
+    Args:
+        values: The score of every query.
+        people: The identity of every query. Without it, every query is of another person.
+        **how: Fields of Bootstrap.
+    """
     people = np.arange(len(values)) if people is None else np.asarray(people)
     (estimate,) = estimates(np.array(values, float)[:, None], Bootstrap(**how), people)
     return estimate
@@ -40,7 +46,7 @@ def test_equal_queries_have_an_interval_of_zero_width(queries, value):
 
 
 def test_two_queries_match_the_exact_distribution():
-    """Means of two draws from {0, 1}: 0, 1/2 and 1 with probability 1/4, 1/2 and 1/4."""
+    """The mean of two draws from {0, 1} is 0, 1/2 or 1 with probability 1/4, 1/2 and 1/4."""
     assert (one([0, 1]).low, one([0, 1]).high) == (0, 1)
     assert (one([0, 1], level=0.4).low, one([0, 1], level=0.4).high) == (1 / 2, 1 / 2)
 
@@ -70,7 +76,7 @@ def test_the_width_falls_with_the_root_of_the_query_count():
 
 @given(VALUES, st.floats(0.5, 2), st.floats(-1, 1))
 def test_all_scores_use_the_same_resamples(values, factor, shift):
-    """A score that is a linear function of another has the same function of its interval."""
+    """The interval of a linear function of a score is that function of the interval of the score."""
     both = np.concatenate([values, factor * values + shift], axis=1)
     intervals = estimates(both, Bootstrap(200), np.arange(len(both)) // 3)
     for first, second in zip(intervals[: values.shape[1]], intervals[values.shape[1] :], strict=True):
@@ -91,7 +97,10 @@ def test_repeated_queries_of_a_person_add_no_certainty():
 
 
 def test_a_sample_of_people_is_scored_by_the_mean_over_its_queries():
-    """Two people: one with 3 queries of score 1, one with 1 of score 0: means 1, 3/4 (half of the samples) and 0."""
+    """One person has three queries of score 1, the other has one of score 0.
+
+    The mean of a sample of two people is therefore 0, 3/4 or 1, with probability 1/4, 1/2 and 1/4.
+    """
     estimate = one([1, 1, 0, 1], [7, 7, 3, 7])
     assert (estimate.value, estimate.low, estimate.high) == (3 / 4, 0, 1)
     middle = one([1, 1, 0, 1], [7, 7, 3, 7], level=0.4)
@@ -107,10 +116,10 @@ def test_the_order_of_queries_within_people_changes_nothing():
 
 
 def test_intervals_over_people_cover_the_score_on_new_people():
-    """60 people with 5 queries each; a person's queries are right with a probability that varies between people."""
+    """Queries of a person are correlated, because each person has their own probability of a right answer."""
     rng, hits = np.random.default_rng(12), dict.fromkeys(Unit, 0)
     for _ in range(400):
-        ability = rng.beta(0.75, 0.75, 60)  # Correlation between two queries of a person: 1 / (0.75 + 0.75 + 1) = 0.4.
+        ability = rng.beta(0.75, 0.75, 60)  # Two queries of a person correlate by 1 / (0.75 + 0.75 + 1) = 0.4.
         right = rng.random((60, 5)) < ability[:, None]
         for unit in Unit:
             estimate = one(right.ravel(), np.repeat(np.arange(60), 5), resamples=400, unit=unit)

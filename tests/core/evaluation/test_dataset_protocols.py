@@ -1,4 +1,4 @@
-"""Protocols: what counts for a query, how it is stated next to every score, and warnings about meaningless scores."""
+"""Protocols decide which images count for a query, stand next to every score, and warn of meaningless scores."""
 
 from dataclasses import replace
 
@@ -48,7 +48,7 @@ def world_of(small_places, tmp_path):
     return make
 
 
-def test_a_query_never_finds_its_own_file(people):
+def test_a_query_is_not_compared_with_its_own_file(people):
     settings = QuerySettings(neighbors=3, shortlist=people.dataset.shortlist)
     for row, record in enumerate(people.dataset.query):
         image = to_tensor([people.image(record)], people.retriever.model.config)
@@ -98,7 +98,7 @@ def test_cameras_decide_by_default_and_can_be_ignored(small_places):
     without = open_dataset(small_places.data, protocol="no-cameras")
     same_camera = np.array([[q.camera != g.camera for g in with_cameras.gallery] for q in with_cameras.query], float)
     ids = np.array([[q.identity != g.identity for g in with_cameras.gallery] for q in with_cameras.query], float)
-    distance = 2 * ids + same_camera  # the image from the query's camera is nearest
+    distance = 2 * ids + same_camera  # The image from the query's camera is nearest.
     assert score_distance(distance, without.query, without).first_match.tolist() == [0] * 8
     assert score_distance(distance, with_cameras.query, with_cameras).mean_ap == 1
     further = 2 * ids - 3 * ids * same_camera + (1 - same_camera) * 5
@@ -129,10 +129,12 @@ def test_one_camera_is_refused_with_the_protocol_that_works(world_of, capsys):
     where = ["--data", str(places.data), "--weights", str(places.weights), "--memory", str(places.memory)]
     for command in (["evaluate", "-k", "2"], ["sweep", "-k", "2"]):
         assert main([*command, "--no-cache", *where]) == 2
-        assert "nobody was seen by two cameras; use the protocol no-cameras" in capsys.readouterr().err
+        assert (
+            "no person was seen by two cameras; to count them, use the protocol no-cameras" in capsys.readouterr().err
+        )
     assert main(["evaluate", "-k", "2", "--no-cache", "--protocol", "no-cameras", *where]) == 0
     output = capsys.readouterr()
-    assert "12 of 12 queries are also in the gallery (same name and content)" in output.out
+    assert "12 of 12 queries have a copy in the gallery (same name and content)" in output.out
     assert "warning: 12 of 12 queries" in output.err
 
 

@@ -1,4 +1,4 @@
-"""Half precision and other devices: differences from the CPU in float32."""
+"""Results in half precision and on other devices differ from those of the CPU in float32 within stated bounds."""
 
 import subprocess
 import sys
@@ -47,7 +47,7 @@ def first_query(workspace):
 @pytest.mark.parametrize("precision", HALVES)
 def test_half_precision_stays_within_its_bounds_on_trained_weights(demo, precision):
     result = parity(demo.retriever, at(demo.retriever, precision), *first_query(demo), QuerySettings(neighbors=4))
-    assert result.tokens > 1e-5  # the computation differs
+    assert result.tokens > 1e-5  # A difference shows that half precision was used.
     assert result.beyond(BOUNDS[precision]) == []
 
 
@@ -106,7 +106,7 @@ def test_the_precision_is_part_of_the_weights_fingerprint():
     assert len(set(fingerprints.values())) == 3
 
 
-def test_a_memory_serves_only_its_own_precision(small_places, tmp_path):
+def test_a_memory_is_used_only_at_its_own_precision(small_places, tmp_path):
     places = replace(small_places, memory=tmp_path / "memory", precision=Precision.BFLOAT16)
     with pytest.raises(GalleryMemoryError, match="other weights or precision"):
         open_workspace(replace(small_places, precision=Precision.BFLOAT16), "cpu")
@@ -140,7 +140,7 @@ def test_doctor_checks_the_bounds_of_half_precision(small_places, tmp_path, caps
         assert main(["doctor", *half]) == status
         assert f"{line} with the CPU in float32: " in capsys.readouterr().out
     assert main(["doctor", *where, "--memory", str(small_places.memory)]) == 0
-    assert "parity" not in capsys.readouterr().out  # nothing to compare
+    assert "parity" not in capsys.readouterr().out  # The CPU in float32 is the reference itself.
 
 
 def test_a_device_beyond_the_bounds_is_reported_with_a_fix(demo, monkeypatch):

@@ -1,4 +1,4 @@
-"""What the dropped patches show: closed forms on drawn masks."""
+"""The shares of person, occluder and background among dropped patches, checked on masks with known areas."""
 
 from dataclasses import replace
 
@@ -20,7 +20,7 @@ def workspace(small_places):
 
 @pytest.fixture(scope="module")
 def masks(workspace):
-    """Masks with the person in the left half and an occluder in the lower quarter of the right half."""
+    """Return masks with the person in the left half and an occluder in the lower quarter of the right half."""
     mask = np.zeros((128, 64), np.uint8)
     mask[:, :32] = 1
     mask[96:, 32:] = 2
@@ -43,7 +43,7 @@ def test_the_patches_entering_the_first_block_show_the_whole_mask(dropped):
 
 
 def test_salient_and_non_salient_dropping_are_complementary(dropped):
-    """At keep rate 0.5 one strategy drops in the first block what the other keeps."""
+    """At keep rate 0.5, one strategy drops in the first block exactly the patches that the other keeps."""
     salient, non_salient = dropped[DropStrategy.SALIENT], dropped[DropStrategy.NON_SALIENT]
     assert salient[0].of_dropped.person == pytest.approx(non_salient[1].of_entered.person)
 

@@ -1,4 +1,4 @@
-"""Every query is in exactly one class, and every number equals that of a single search."""
+"""The failure analysis puts every query into exactly one class, and its numbers equal those of single searches."""
 
 from dataclasses import astuple, replace
 from pathlib import Path
@@ -26,8 +26,8 @@ from fpc_core.evaluation.failure_analysis.cases import (
     atlas_table,
     by_precision,
     classify,
+    group_by_outcome,
     pruned_away,
-    sorted_out,
     survived_share,
 )
 from fpc_core.evaluation.failure_analysis.task import AtlasTask, Pairs
@@ -51,12 +51,12 @@ def test_right_at_all_three_stages_is_right():
     assert classify(case(True, True, True)) is Outcome.RIGHT
 
 
-def test_wrong_by_cosine_and_right_by_d_is_won_by_transport():
+def test_wrong_by_cosine_and_right_by_d_is_fixed_by_matching():
     assert classify(case(False, True, True)) is Outcome.TRANSPORT
 
 
 @pytest.mark.parametrize("cosine", [True, False])
-def test_wrong_by_d_and_right_finally_is_won_by_consolidation(cosine):
+def test_wrong_by_d_and_right_finally_is_fixed_by_consolidation(cosine):
     assert classify(case(cosine, False, True)) is Outcome.CONSOLIDATION
 
 
@@ -89,7 +89,7 @@ CASES = st.builds(case, st.booleans(), st.booleans(), st.booleans(), st.none() |
 
 @given(st.lists(CASES, max_size=20), st.floats(0, 1))
 def test_every_case_is_in_exactly_one_class(cases, below):
-    actual = sorted_out(cases, below)
+    actual = group_by_outcome(cases, below)
     assert list(actual) == list(Outcome)
     assert sorted(map(id, (each for several in actual.values() for each in several))) == sorted(map(id, cases))
     for outcome, several in actual.items():
@@ -122,13 +122,13 @@ def test_the_worst_cases_come_first_and_ties_by_path():
 def test_a_filter_selects_occluder_camera_and_visible_share():
     covered = case(True, True, True, occluder="car", visible=0.5)
     unknown = case(True, True, True)
-    assert Filter().wants(covered)
-    assert Filter().wants(unknown)
-    assert Filter(frozenset({"car"}), frozenset({0}), (0.5, 0.6)).wants(covered)
-    assert not Filter(frozenset({"hedge"})).wants(covered)
-    assert not Filter(cameras=frozenset({1})).wants(covered)
-    assert not Filter(visible=(0.51, 1.0)).wants(covered)
-    assert not Filter(visible=(0.0, 0.9)).wants(unknown)
+    assert Filter().accepts(covered)
+    assert Filter().accepts(unknown)
+    assert Filter(frozenset({"car"}), frozenset({0}), (0.5, 0.6)).accepts(covered)
+    assert not Filter(frozenset({"hedge"})).accepts(covered)
+    assert not Filter(cameras=frozenset({1})).accepts(covered)
+    assert not Filter(visible=(0.51, 1.0)).accepts(covered)
+    assert not Filter(visible=(0.0, 0.9)).accepts(unknown)
 
 
 def test_the_share_that_survives_is_a_share_of_area():
@@ -145,7 +145,7 @@ def workspace(small_places):
 
 @pytest.fixture(scope="module")
 def task(workspace):
-    """Masks with the person in the upper half of every query, so that shares are known."""
+    """Return a task whose masks show the person in the upper half of every query but the first, which has none."""
     mask = np.zeros((128, 64), np.uint8)
     mask[:64] = PERSON
     masks = {record.path: mask for record in workspace.dataset.query[1:]}
@@ -191,7 +191,7 @@ def test_each_case_equals_a_search_of_its_query(task, case_pairs, traces):
             assert ranks[actual.hit] == 1
             assert actual.right == (actual.hit in same)
             assert records[actual.right_hit].identity == record.identity
-            if same:  # else the first true match is outside the shortlist
+            if same:  # Otherwise, the first true match is outside the shortlist.
                 assert actual.first_match == ranks[same[0]]
                 assert actual.right_hit == same[0]
                 assert actual.match == pytest.approx(distance[same[0]], abs=1e-6)
@@ -209,7 +209,7 @@ def test_ap_after_consolidation_equals_a_sweep(task, case_pairs, workspace):
 
 
 def test_outside_the_shortlist_images_are_ranked_by_cosine(workspace):
-    """With a shortlist of one, D decides only the first hit; all later ranks are by cosine."""
+    """With a shortlist of one image, D determines the first rank only, and D_cos all later ones."""
     task = AtlasTask(workspace.retriever, workspace.dataset, QuerySettings(neighbors=1, shortlist=1))
     for one, _ in task.cases_with_pairs(dict(run_passes(task.work))):
         assert one.distance.average_precision == one.cosine.average_precision
@@ -242,9 +242,9 @@ def test_pairs_are_the_shortlist_without_junk(task, case_pairs, traces):
         )
         expected = dict(zip(trace.by_distance.indices.tolist(), trace.by_distance.distance.tolist(), strict=True))
         assert pairs.distance[Stage.DISTANCE] == pytest.approx([expected[row] for row in rows], abs=1e-6)
-    joined = Pairs.joined([pairs for _, pairs in case_pairs])
+    joined = Pairs.concatenate([pairs for _, pairs in case_pairs])
     assert len(joined.same) == sum(len(pairs.same) for _, pairs in case_pairs)
-    assert Pairs.joined([]).same.shape == (0,)
+    assert Pairs.concatenate([]).same.shape == (0,)
 
 
 def test_unfinished_queries_are_not_included(task, known, case_pairs):
@@ -268,8 +268,8 @@ def test_stored_cases_are_read_again(task, case_pairs, tmp_path):
     assert [one for one, _ in replace(task).cases_with_pairs(kept.known)] == [one for one, _ in case_pairs]
 
 
-def test_results_of_a_sweep_do_not_serve_as_cases(task, workspace, tmp_path):
-    """Both are in one file; the sweep stored no distances."""
+def test_results_of_a_sweep_are_not_used_as_cases(task, workspace, tmp_path):
+    """Results of both are stored in one file, but those of a sweep lack the distances that cases need."""
     store = ResultStore(tmp_path / "results")
     grid = SweepGrid((SETTINGS.prune.keep_rate,), (SETTINGS.alpha,), (SETTINGS.neighbors,))
     sweep = SweepTask(workspace.retriever, workspace.dataset, grid, SETTINGS)

@@ -1,4 +1,4 @@
-"""FLOPs of Table 3: the paper's numbers, and torch's counter on running models."""
+"""The FLOPs of Table 3 agree with the paper and with torch's counter on running models."""
 
 from __future__ import annotations
 
@@ -20,7 +20,15 @@ TINY = ModelConfig(image_size=(96, 48), stride=12, width=24, depth=12, token_blo
 
 @torch.no_grad()
 def counted(model, *arguments):
-    """Return multiply-adds of one image counted by torch: of linear layers and convolutions, and of everything."""
+    """Count the multiply-adds of a model with torch.
+
+    Args:
+        model: The model to run.
+        *arguments: Its input: one image, and what else the model needs.
+
+    Returns:
+        The multiply-adds of linear layers and convolutions, and those of all operations.
+    """
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
         model.eval()(*arguments)
     operations = {str(name): flops // 2 for name, flops in counter.get_flop_counts()["Global"].items()}
@@ -64,7 +72,7 @@ def test_the_encoder_runs_as_many_multiply_adds_as_counted(keep_rate, blocks, vi
     assert layers == encoder_flops(config, prune).without_attention_products
 
 
-def test_dropping_saves_more_the_earlier_it_happens():
+def test_earlier_dropping_saves_more_multiply_adds():
     early, late = (
         encoder_flops(TINY, PruneSettings(keep_rate=0.5, blocks=(block,))).with_attention_products for block in (2, 8)
     )
@@ -89,7 +97,7 @@ def test_a_keep_rate_between_two_tenths_is_printed_in_full():
 
 
 def test_an_empty_table_is_refused():
-    with pytest.raises(ValueError, match="no keep rates"):
+    with pytest.raises(ValueError, match="the table has no rows"):
         format_table([])
 
 

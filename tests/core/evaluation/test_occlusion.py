@@ -1,4 +1,4 @@
-"""Curves and maps of occlusion: their values equal searches of the painted images."""
+"""Values in curves and maps of occlusion equal those of searches with the painted images."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -39,7 +39,7 @@ from fpc_core.evaluation.occlusion.study import (
 )
 from fpc_core.workspace import open_workspace
 
-SETTINGS = QuerySettings(neighbors=3, shortlist=32)  # all of the small world
+SETTINGS = QuerySettings(neighbors=3, shortlist=32)  # The shortlist is the whole gallery.
 HALF = Scene((Rectangle(0.5, 0.75, 1.0, 0.5),))
 
 
@@ -148,9 +148,6 @@ def test_a_match_outside_the_shortlist_is_not_ranked_and_lost(task):
     assert known.margin[0, 0, DISTANCE] == -np.inf
     assert known.rank[0, 0, FINAL] > 0
     assert np.isnan(known.match_parts).all()
-
-
-# Closed forms of the scenarios.
 
 
 def test_an_edge_occluder_covers_the_requested_share():

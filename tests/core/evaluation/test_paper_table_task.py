@@ -1,4 +1,4 @@
-"""Tables of scores: equal to single searches and to torchmetrics, computed once, resumed, bound to data and weights."""
+"""Tables of scores agree with single searches and torchmetrics, share results, resume, and name data and weights."""
 
 import json
 from dataclasses import replace
@@ -57,7 +57,7 @@ def tables(task, whole):
 
 
 def ours(table, *labels):
-    """Rank-1 and mAP of the row that begins with these labels."""
+    """Return our Rank-1 and mAP in the only row of `table` that begins with these labels."""
     (row,) = [row for row in table.rows if row.labels[: len(labels)] == labels]
     return row.ours["Rank-1"].value, row.ours["mAP"].value
 
@@ -103,7 +103,7 @@ def test_random_drops_are_sampled_separately_for_every_query(workspace, tables):
     assert ours(tables["Table 5"], "random", "0.5") == (expected.rank1, pytest.approx(expected.mean_ap))
 
 
-def test_table_6_adds_sparsification_to_the_encoder_by_itself(workspace, tables):
+def test_table_6_prunes_the_encoder_without_matching(workspace, tables):
     table = tables["Table 6"]
     assert ours(table, "TransReID") == scored(workspace, pruned(1.0), encoder=True)
     assert ours(table, "TransReID + T.S.") == scored(workspace, pruned(0.9), encoder=True)
@@ -127,7 +127,7 @@ def test_table_7_re_ranks_the_consolidated_features(workspace, tables):
 def test_fig_4_varies_alpha_and_k_one_at_a_time(workspace, tables):
     assert ours(tables["Fig. 4a"], "0.7") == scored(workspace, replace(SETTINGS, alpha=0.7))
     assert ours(tables["Fig. 4b"], "8") == scored(workspace, replace(SETTINGS, neighbors=8))
-    assert [row.labels[0] for row in tables["Fig. 4b"].rows] == ["1", "2", "3", "5", "8", "10"]  # of a shortlist of 10
+    assert [row.labels[0] for row in tables["Fig. 4b"].rows] == ["1", "2", "3", "5", "8", "10"]  # The shortlist has 10.
 
 
 @pytest.mark.parametrize("name", ["Table 1", "Table 2", "Table 7"])
@@ -136,7 +136,7 @@ def test_fpc_has_the_same_scores_in_every_table(tables, name):
 
 
 def test_torchmetrics_agrees(workspace, tables):
-    """Rank-1, Rank-5 and mAP of a cell from the distances of single searches, with junk removed."""
+    """Compare Rank-1, Rank-5 and mAP of a row with those of single searches without junk."""
     dataset, features = (
         workspace.dataset,
         reference_scores.features(workspace.retriever, workspace.dataset, pruned(0.7)),
@@ -213,8 +213,8 @@ def test_shared_results_of_tables_are_computed_once(task, monkeypatch):
 
         monkeypatch.setattr(task.work.retriever, name, counted)
     steps = list(run_passes(task.work))
-    passes = 6 + 5 + 5  # keep rates; salient and random without 1.0
-    assert calls == {"prepare": 1 + 2, "match": 8 * passes}  # queries in one batch, 32 gallery images in two
+    passes = 6 + 5 + 5  # Every keep rate, and all but 1.0 for salient and random dropping.
+    assert calls == {"prepare": 1 + 2, "match": 8 * passes}  # One batch of queries, two of gallery images.
     assert len(steps) == task.work.total == 8 * passes + 32 + 2
 
 
@@ -222,7 +222,7 @@ def test_shared_results_of_tables_are_computed_once(task, monkeypatch):
 def test_a_stopped_evaluation_resumes_to_the_same_tables(workspace, tables, tmp_path, stop):
     setting = Setting(SETTINGS, workspace.retriever.model.config, Bootstrap(200))
     task = evaluation_task(workspace.retriever, workspace.dataset, tables_of(["4", "6", "7"], setting))
-    assert task.work.total == 3 * 8 + 32 + 2  # three keep rates, the pruned gallery, two deferred points
+    assert task.work.total == 3 * 8 + 32 + 2  # Three keep rates, 32 gallery images, two deferred points.
     store = ResultStore(tmp_path)
     run = run_passes(task.work, save=store.save)
     for _ in range(stop):
@@ -250,7 +250,7 @@ def test_a_second_call_resumes_and_reports_progress(workspace, tmp_path):
     assert progress[8:] == [(8, 8)]
 
 
-def test_a_table_grows_with_the_queries(task):
+def test_a_table_is_updated_after_every_query(task):
     run, known = run_passes(task.work), {}
     assert all(row.ours is None for row in task.filled(known)[2].rows)
     for _ in range(5):
@@ -263,7 +263,7 @@ def test_a_table_grows_with_the_queries(task):
 
 
 def test_features_of_other_queries_are_not_re_ranked_with_these(workspace, task, whole, tmp_path):
-    """Re-ranking depends on all queries: fewer of them give another result, although their searches are stored."""
+    """Re-ranking depends on all queries, so a stored result is of no use for a part of them."""
     store = ResultStore(tmp_path)
     eval_pass = task.work.passes[0]
     store.save(task.work, eval_pass, whole[eval_pass])
@@ -272,7 +272,7 @@ def test_features_of_other_queries_are_not_re_ranked_with_these(workspace, task,
     assert known[eval_pass].complete
     assert few.done(known) == 4
     (step,) = run_passes(few, known)
-    assert step[1].knows(eval_pass.points.index(Point(0.4, 3, PostProcessing.RE_RANKED)))
+    assert step[1].is_scored(eval_pass.points.index(Point(0.4, 3, PostProcessing.RE_RANKED)))
 
 
 def test_a_query_without_a_true_match_is_counted_and_not_scored(workspace):
@@ -290,7 +290,7 @@ def test_a_query_without_a_true_match_is_counted_and_not_scored(workspace):
         evaluation_task(workspace.retriever, replace(dataset, query=(stranger,)), [scores_table(recipe)])
 
 
-def test_own_settings_are_added_to_the_papers(workspace):
+def test_current_settings_are_added_to_those_of_the_paper(workspace):
     own = QuerySettings(PruneSettings(0.85), alpha=0.45, neighbors=4, shortlist=10)
     table_3, table_5, *curves = tables_of(["fig4", "3", "5"], Setting(own, workspace.retriever.model.config))
     assert [row.labels[0] for row in table_3.rows] == ["1.0", "0.9", "0.85", "0.8", "0.7", "0.6", "0.5"]

@@ -1,4 +1,4 @@
-"""From records to encoder states, and from features to scores."""
+"""Records become encoder states in their order, and features become scores."""
 
 import numpy as np
 import pytest
@@ -42,7 +42,7 @@ def test_a_perfect_distance_has_perfect_scores_and_its_inverse_the_worst(workspa
     assert score_distance(1.0 - same, dataset.query, dataset).mean_ap == 1
     worst = score_distance(1.0 * same, dataset.query, dataset)
     assert worst.rank1 == 0
-    # Three matches (the fourth image is junk) at the ranks 29 to 31 of 31.
+    # Each query has three matches, at ranks 29 to 31 of 31; a fourth image of its person is junk.
     assert worst.mean_ap == pytest.approx((1 / 29 + 2 / 30 + 3 / 31) / 3)
 
 

@@ -1,4 +1,4 @@
-"""The published numbers: typing errors would appear as contradictions within the paper."""
+"""The published numbers agree with each other, so that a typing error would show as a contradiction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""k-reciprocal re-ranking, compared with loops over sets and with numbers of the released code."""
+"""k-reciprocal re-ranking agrees with loops over sets and with numbers of the released code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,18 @@ from tests.support.golden_data import load_golden
 
 
 def by_loops(query_features, gallery_features, k1, k2, weight):
-    """Compute the paper's definitions in float64 with one set per image."""
+    """Compute k-reciprocal re-ranking in float64 by its definitions, with one set per image.
+
+    Args:
+        query_features: Features (Q, C).
+        gallery_features: Features (N, C).
+        k1: The number of nearest images in a set.
+        k2: The number of images over which encodings are averaged.
+        weight: The weight of the original distance in 0..1.
+
+    Returns:
+        Distances (Q, N).
+    """
     features = np.concatenate([query_features, gallery_features]).astype(float)
     features /= np.linalg.norm(features, axis=1, keepdims=True)
     distance = 2 - 2 * features @ features.T

@@ -1,4 +1,4 @@
-"""CMC, mAP and the junk rule: fractions by hand, torchmetrics as oracle, numbers of the released code."""
+"""CMC, mAP and the junk rule agree with fractions by hand, torchmetrics and the released code."""
 
 from __future__ import annotations
 
@@ -17,7 +17,12 @@ from tests.support.golden_data import load_golden
 
 
 def scores_of_one(pattern: str, **cameras):
-    """Scores of a single query of identity 1 whose gallery, nearest first, reads `pattern`: t(rue), w(rong)."""
+    """Score a query of identity 1 against a gallery whose images, nearest first, are true (t) or wrong (w).
+
+    Args:
+        pattern: The letters t and w of the gallery images.
+        **cameras: `query_cameras` and `gallery_cameras` of `evaluate`.
+    """
     ids = np.array([1 if letter == "t" else 2 for letter in pattern])
     return evaluate(np.arange(len(ids), dtype=float)[None], [1], ids, **cameras)
 
@@ -110,7 +115,7 @@ def test_every_gallery_image_is_match_junk_or_wrong():
 
 @st.composite
 def retrievals(draw):
-    """Distances from a coarse grid, so that ties are common, with few identities and cameras, so that junk is."""
+    """Draw the arguments of `evaluate` from few distances, identities and cameras, which makes ties and junk common."""
     queries, gallery = draw(st.integers(1, 6)), draw(st.integers(2, 24))
     level = st.integers(0, draw(st.integers(1, 40))).map(float)
     identity, camera = st.integers(-1, 4), st.integers(0, 2)
@@ -120,13 +125,13 @@ def retrievals(draw):
 
     (people, cameras), (gallery_people, gallery_cameras) = side(queries), side(gallery)
     people = np.maximum(people, 0)
-    gallery_people[0], gallery_cameras[0] = people[0], cameras[0] + 1  # at least one query has a match
+    gallery_people[0], gallery_cameras[0] = people[0], cameras[0] + 1  # At least one query has a match.
     distance = draw(hnp.arrays(np.float64, (queries, gallery), elements=level))
     return distance, people, gallery_people, cameras, gallery_cameras
 
 
 def oracle_rows(distance, people, gallery_people, cameras, gallery_cameras):
-    """Per query: relevance and a strictly decreasing score in the stable order, with junk removed by loops."""
+    """Yield the row of each query, strictly decreasing scores in ranked order, and relevance; loops remove junk."""
     for row, (person, camera) in enumerate(zip(people, cameras, strict=True)):
         kept = [
             g
@@ -157,7 +162,7 @@ def test_means_over_queries_agree_with_torchmetrics_modules():
     problem = (
         draw.integers(0, 30, (40, 120)).astype(np.float32),
         draw.integers(0, 12, 40),
-        draw.integers(-1, 10, 120),  # people 10 and 11 have no match
+        draw.integers(-1, 10, 120),  # People 10 and 11 have no match.
         draw.integers(0, 4, 40),
         draw.integers(0, 4, 120),
     )
@@ -189,7 +194,7 @@ def test_feature_distance_equals_the_released_one(stride):
     golden = load_golden(stride).expected
     distance = feature_distance(golden["query_feature"], l2_normalize(golden["gallery_feature"]))
     assert distance.dtype == np.float32
-    np.testing.assert_allclose(distance**2, golden["distance"], atol=2e-6)  # the released one takes no root
+    np.testing.assert_allclose(distance**2, golden["distance"], atol=2e-6)  # The released code takes no root.
 
 
 def test_feature_distance_is_never_negative_and_ignores_length():

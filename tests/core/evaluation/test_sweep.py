@@ -1,4 +1,4 @@
-"""A sweep equals the evaluation in every cell, shares results between cells, and resumes."""
+"""Every cell of a sweep equals an evaluation, cells share results, and a stopped sweep resumes."""
 
 from dataclasses import replace
 
@@ -49,7 +49,7 @@ def assert_same(known, others):
 
 
 def evaluated(task, rate, alpha, neighbors):
-    """Return the scores of these settings from single searches."""
+    """Return the scores of single searches with this keep rate, alpha and number of neighbours."""
     settings = replace(task.settings.with_keep_rate(rate), alpha=alpha, neighbors=neighbors)
     return reference_scores.scores(task.retriever, task.dataset, settings)
 
@@ -127,7 +127,12 @@ def test_shared_results_of_cells_are_computed_once(task, monkeypatch):
     for name in calls:
         counted(name)
     dict(run_passes(task.work))
-    assert calls == {"prepare": 1, "encode": 2, "match": 16, "consolidate_sets": 16}  # 8 queries, 2 keep rates
+    assert calls == {
+        "prepare": 1,
+        "encode": 2,
+        "match": 16,
+        "consolidate_sets": 16,
+    }  # There are 8 queries and 2 keep rates.
     assert all(len(set(each)) == len(each) for each in sets)
     assert sum(len(each) for each in sets) < 16 * len(GRID.alphas) * len(GRID.neighbors)
 
@@ -180,7 +185,7 @@ def test_results_are_shared_between_subsets_and_all_queries(workspace, task, who
     np.testing.assert_array_equal(stored.average_precision, whole[task.pass_of(0.6)].average_precision[2:4])
 
 
-def test_a_larger_stored_grid_serves_a_smaller_one(workspace, task, whole, store):
+def test_a_smaller_grid_reuses_a_larger_stored_one(workspace, task, whole, store):
     list(run_passes(task.work, save=store.save))
     small = replace(task, grid=SweepGrid((0.6,), (1.0, 0.4), (3,)))
     known = store.load(small.work).known
@@ -210,7 +215,7 @@ def test_a_damaged_result_file_is_named_and_recomputed(task, whole, store, damag
     assert store.load(task.work).notes == ()
 
 
-def test_values_out_of_range_are_damage(task, store):
+def test_stored_values_out_of_range_count_as_damage(task, store):
     list(run_passes(task.work, save=store.save))
     for path in store.folder.iterdir():
         with np.load(path) as stored:
@@ -262,7 +267,11 @@ def test_the_cache_folder_is_the_users_by_default(monkeypatch, tmp_path):
 
 
 def result_of(first):
-    """One point; one true match per query, at the 0-based ranks given, -2 for a query without a result yet."""
+    """Return the result of a point for queries with one true match each.
+
+    Args:
+        first: The 0-based rank of the match of every query, or -2 for a query without a result.
+    """
     first = np.array(first)[:, None]
     return PassResult(np.where(first < 0, np.nan, 1 / np.maximum(first + 1, 1)), first, first[:, 0] >= 0)
 
@@ -296,7 +305,7 @@ def test_tables_name_every_cell(task, whole):
     row = table[(table["keep rate"] == 0.6) & (table["alpha"] == 0.4) & (table["K"] == 3)].iloc[0]
     assert row["mAP"] == pytest.approx(100 * cell_of(task, whole, 0.6, 0.4, 3).mean_ap)
     text = format_sweep(task, whole)
-    assert text.count("K = ") == 3  # two tables and the best
+    assert text.count("K = ") == 3  # In two tables and the line of the best cell.
     assert f"{row['Rank-1']:.1f} /{row['mAP']:>5.1f}" in text
 
 

@@ -1,4 +1,4 @@
-"""Tables as text, Markdown, LaTeX and CSV: every number in every format, with its source, and no name as markup."""
+"""Tables in text, Markdown, LaTeX and CSV contain every number with its source, and names are escaped."""
 
 import csv
 import io
@@ -24,7 +24,7 @@ def scores(rank_1, settled=True):
 
 @pytest.fixture
 def table():
-    """A row of both sources, one of the paper only, one in progress, one not started."""
+    """Return a table with a row of both sources, one of the paper only, one in progress, and one not started."""
     rows = (
         Row(("FPC", "yes"), RECIPE, (15.731,), (76.7, None), scores(0.625)),
         Row(("PCB", "no"), paper=(42.6, 33.7)),
@@ -56,7 +56,7 @@ def test_text_aligns_our_and_the_papers_columns(table):
     assert "62.5 [57.5, 67.5]" in rows[0]
     assert rows[0][at:].split() == ["76.7", "-"]
     assert rows[1][at:].split() == ["42.6", "33.7"]
-    assert "" in lines[5:8]  # the rule
+    assert "" in lines[5:8]  # The horizontal rule is an empty line.
     assert "(50.0)" in to_text(table)
     assert "..." in lines[8]
     assert lines[-1] == "Note_1."

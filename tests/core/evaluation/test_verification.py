@@ -1,4 +1,4 @@
-"""Error rates of a threshold, against fractions by hand and scikit-learn's ROC curve."""
+"""The error rates of a threshold agree with fractions by hand and with scikit-learn's ROC curve."""
 
 import numpy as np
 import pytest

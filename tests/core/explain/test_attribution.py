@@ -1,4 +1,4 @@
-"""Attribution methods against closed forms, and the sanity checks of Adebayo et al. (2018)."""
+"""Attribution methods agree with closed forms and pass the sanity checks of Adebayo et al. (2018)."""
 
 from copy import deepcopy
 
@@ -29,7 +29,7 @@ def tokens():
 
 
 def lively(seed):
-    """Weights large enough for attention to differ between tokens."""
+    """Return a decoder with random weights that are large enough for attention to differ between tokens."""
     generator = torch.Generator().manual_seed(seed)
     decoder = Decoder(CONFIG).eval()
     for parameter in decoder.parameters():
@@ -43,9 +43,9 @@ def towards(seed=2):
 
 
 def linear(decoder):
-    """Return a copy that is linear around the tokens: uniform attention, no MLP, only the first norm."""
+    """Return a copy whose output is linear in the normed tokens: uniform attention, no MLP, and no final norm."""
     decoder = deepcopy(decoder)
-    decoder.block.attn.qkv.weight.data[: CONFIG.width] = 0  # no query: uniform attention
+    decoder.block.attn.qkv.weight.data[: CONFIG.width] = 0  # Queries of 0 make attention uniform.
     decoder.block.attn.qkv.bias.data[: CONFIG.width] = 0
     decoder.block.mlp.fc2.weight.data.zero_()
     decoder.block.mlp.fc2.bias.data.zero_()
@@ -123,7 +123,7 @@ def test_layer_cam_and_grad_cam_plus_plus_equal_their_formulas(decoder, tokens):
 
 @pytest.mark.parametrize("method", sorted(BY_GRADIENT))
 def test_the_unit_of_the_target_changes_no_map(decoder, tokens, method):
-    """The library guards divisions with absolute numbers; maps of tiny gradients must not depend on them."""
+    """A constant that prevents division by zero must not change maps of tiny gradients."""
     plain = linear(decoder)
     small = measured(plain, tokens, method, lambda features: 1e-5 * towards()(features))
     smaller = measured(plain, tokens, method, lambda features: 1e-8 * towards()(features))
@@ -147,16 +147,16 @@ def test_only_targeted_methods_depend_on_the_target(decoder, tokens):
 
 
 CASCADE = ("norm", "block.mlp", "block.norm2", "block.attn.proj", "block.attn.qkv", "block.norm1")
-"""Modules of the decoder, from output to input."""
+"""Names of the modules of the decoder, from output to input."""
 
 
 def alike(method, stages):
-    """Return the mean rank correlation of maps before and after randomising the first `stages` modules."""
+    """Return the mean rank correlation of maps before and after randomising the first `stages` modules of CASCADE."""
     return float(np.mean(correlations(method, stages)))
 
 
 def correlations(method, stages):
-    """Return the rank correlation of maps of six decoders before and after randomising the first `stages` modules."""
+    """Return the rank correlations for six decoders before and after randomising the first `stages` modules."""
     results = []
     for seed in range(6):
         tokens = torch.randn(201, CONFIG.width, generator=torch.Generator().manual_seed(100 + seed))
@@ -180,18 +180,18 @@ def test_a_targeted_map_changes_with_weights_above_the_attention(method):
     assert alike(method, CASCADE.index("block.attn.qkv")) < 0.6
 
 
-def test_attention_ignores_weights_above_and_value_norm_sees_projection():
+def test_value_norm_depends_on_the_projection_and_attention_does_not():
     above, projection = CASCADE.index("block.attn.proj"), CASCADE.index("block.attn.qkv")
     assert alike(MapMethod.ATTENTION, projection) == pytest.approx(1)
     assert alike(MapMethod.VALUE_NORM, above) == pytest.approx(1)
     assert alike(MapMethod.VALUE_NORM, projection) < 1
 
 
-def test_eigen_cam_sees_of_all_weights_the_first_norm_alone():
+def test_eigen_cam_depends_on_no_weights_but_the_first_norm():
     assert alike(MapMethod.EIGEN_CAM, CASCADE.index("block.norm1")) == pytest.approx(1)
     with_another_norm = correlations(MapMethod.EIGEN_CAM, len(CASCADE))
     assert max(with_another_norm) < 0.99
-    assert min(with_another_norm) < 0  # It can even flip the map.
+    assert min(with_another_norm) < 0  # Another norm can even reverse the map.
     assert MapMethod.EIGEN_CAM not in DECODER_METHODS
 
 

@@ -1,4 +1,4 @@
-"""The printed lines of Python and of the shell repeat the search that they describe."""
+"""The printed Python and shell commands repeat the search that they describe."""
 
 import shlex
 from dataclasses import replace

@@ -24,7 +24,7 @@ CONFIG = ModelConfig(stride=32, width=32, heads=4, cameras=2, identities=5)
 def retriever():
     torch.manual_seed(0)
     model = FPC(CONFIG).eval()
-    for parameter in model.parameters():  # spread out, so that attention is not uniform
+    for parameter in model.parameters():  # Larger weights make attention less uniform.
         parameter.data.mul_(3)
     rng = np.random.default_rng(0)
     shape = (6, CONFIG.patches, CONFIG.width)
@@ -111,7 +111,7 @@ def test_another_target_and_other_weights_change_the_map(retriever):
 
 
 @pytest.mark.parametrize("method", sorted(DECODER_METHODS))
-def test_relative_values_count_from_the_mean_patch_of_query_and_neighbours(retriever, method):
+def test_relative_values_are_differences_from_the_mean_patch(retriever, method):
     trace = search(retriever, Variant.PAPER)
     plain, relative = (decoder_map(retriever, trace, MapSettings(method, relative=flag)) for flag in (False, True))
     for grid, moved in ((plain.query_grid, relative.query_grid), (plain.neighbor_grids, relative.neighbor_grids)):
@@ -173,9 +173,12 @@ def test_the_encoder_map_is_the_change_of_d_cos_without_a_patch(retriever, state
 @pytest.mark.parametrize(
     ("how", "message"),
     [
-        (explained(5, MapTarget.IDENTITY), r"training class in 0\.\.4, not 5"),
-        (explained(6), r"row of the gallery memory in 0\.\.5, not 6"),
-        (explained(0, method=MapMethod.EIGEN_CAM), "does not depend on the decoder"),
+        (explained(5, MapTarget.IDENTITY), r"training identity in 0\.\.4, got 5"),
+        (explained(6), r"row of the gallery memory in 0\.\.5, got 6"),
+        (
+            explained(0, method=MapMethod.EIGEN_CAM),
+            "cannot explain the decoder, because it does not depend on its attention",
+        ),
     ],
 )
 def test_invalid_decoder_maps_are_refused(retriever, how, message):
@@ -188,7 +191,7 @@ def test_invalid_decoder_maps_are_refused(retriever, how, message):
     [
         (explained(None), (3, 6, 9), "row of a gallery image as index"),
         (explained(0, MapTarget.IDENTITY), (3, 6, 9), "needs the target similarity"),
-        (explained(6), (3, 6, 9), r"row of the gallery memory in 0\.\.5, not 6"),
+        (explained(6), (3, 6, 9), r"row of the gallery memory in 0\.\.5, got 6"),
         (explained(0), (3, 10), r"after the last dropping block"),
     ],
 )

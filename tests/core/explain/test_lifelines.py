@@ -1,4 +1,4 @@
-"""Life lines of patches, on an encoding with known numbers and on a small model."""
+"""Life lines of patches are those of an encoding with known numbers and of a small model."""
 
 import numpy as np
 import pytest
@@ -53,7 +53,7 @@ def test_falls_are_what_the_encoder_drops_at_each_keep_rate(encode, strategy):
     prune = PruneSettings(0.8, strategy)
     fell = falls(encode, prune, RATES)
     assert fell.shape == (4, 128)
-    assert (fell[-1] == SURVIVED).all()  # at keep rate 1 nothing is dropped
+    assert (fell[-1] == SURVIVED).all()  # Nothing is dropped at keep rate 1.
     for row, rate in zip(fell, RATES, strict=True):
         stages = survivors(encode(PruneSettings(rate, strategy)))
         assert ((row == SURVIVED) == stages[-1].ravel()).all()

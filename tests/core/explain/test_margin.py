@@ -1,4 +1,4 @@
-"""The margin between two hits: parts that add up, on numbers by hand and on searches."""
+"""The parts of a margin between two hits add up, for numbers by hand and for searches."""
 
 import numpy as np
 import pytest
@@ -10,12 +10,17 @@ from fpc_core.explain.margin import margin
 from fpc_core.results import Match, Shortlist, Transport, TransportPlan
 from fpc_core.workspace import open_workspace
 
-GRID = (3, 2)  # three rows, so that a third of the image is a row; patch 4 was dropped
-POSITIONS = np.array([5, 0, 1, 2, 3])
+GRID = (3, 2)  # Each row is a third of the image.
+POSITIONS = np.array([5, 0, 1, 2, 3])  # Patch 4 was dropped.
 
 
 def plan(row, *contributions):
-    """Return a plan of unit cost with these contributions per query patch, in the order of POSITIONS."""
+    """Return a plan of unit cost.
+
+    Args:
+        row: The row of the gallery image.
+        *contributions: The mass that each query patch moves, in the order of POSITIONS.
+    """
     mass = np.zeros((5, 6), np.float32)
     mass[:, 0] = contributions
     return TransportPlan(row, mass, np.ones((5, 6), np.float32), POSITIONS)

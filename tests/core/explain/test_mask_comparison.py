@@ -1,4 +1,4 @@
-"""Three masks compared: overlap, the mask of the ground truth, and the sentence on the best one."""
+"""The comparison of three masks: their overlap, the ground-truth mask, and the sentence on the best one."""
 
 import numpy as np
 import pytest

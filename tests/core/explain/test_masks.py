@@ -1,4 +1,4 @@
-"""Patch grids of an encoding with known numbers."""
+"""The patch grids of an encoding have the known positions, shares and gaps."""
 
 import math
 
@@ -31,7 +31,7 @@ def test_dropped_patches_show_person_occluder_and_background(encoding):
     occluder = np.array([[0.0, 0.0, 1.0], [0.0, 0.25, 0.0]])
     first, second = drop_shares(encoding, person, occluder)
     assert (first.block, first.entered, first.dropped) == (3, 6, 2)
-    assert first.of_dropped == Shares(1 / 4, 1 / 2, 1 / 4)  # the second and third patch of the upper row were dropped
+    assert first.of_dropped == Shares(1 / 4, 1 / 2, 1 / 4)  # The upper row lost its second and third patch.
     assert (first.of_entered.person, first.of_entered.occluder) == pytest.approx((1.5 / 6, 1.25 / 6))
     assert (second.block, second.entered, second.dropped) == (6, 4, 1)
     assert second.of_dropped == Shares(0.0, 1 / 4, 3 / 4)
@@ -51,12 +51,12 @@ def test_without_dropped_patches_shares_are_nan(encoding):
 
 
 def test_a_patch_counts_the_area_of_its_pixels():
-    """A mask of half the model's size: one patch of 4 x 4 pixels is 2 x 2 of the mask."""
+    """The mask has half the size of the model's input, so a patch of 4 x 4 pixels is 2 x 2 pixels of the mask."""
     mask = np.array([[1, 1, 0, 0], [1, 2, 0, 3]], dtype=np.uint8)
     whole = ModelConfig(image_size=(4, 8), patch_size=4, stride=4, width=8, heads=1)
     person, occluder = patch_areas(mask, whole)
     assert person.tolist() == [[3 / 4, 0.0]]
-    assert occluder.tolist() == [[1 / 4, 1 / 4]]  # an occluder before the person hides it
+    assert occluder.tolist() == [[1 / 4, 1 / 4]]  # 3 marks an occluder in front of the person.
     overlapping = ModelConfig(image_size=(4, 8), patch_size=4, stride=2, width=8, heads=1)
     person, occluder = patch_areas(mask, overlapping)
     assert person.tolist() == [[3 / 4, 1 / 4, 0.0]]

@@ -6,7 +6,7 @@ import pytest
 from fpc_core.config import ModelConfig
 from fpc_core.explain.overlay import PrunedStyle, mark_dropped
 
-CONFIG = ModelConfig(image_size=(64, 32), stride=16, cameras=1, identities=2)  # 4 x 2 patches
+CONFIG = ModelConfig(image_size=(64, 32), stride=16, cameras=1, identities=2)  # The grid has 4 x 2 patches.
 
 
 @pytest.fixture
@@ -38,8 +38,8 @@ def test_kept_patches_do_not_change_beyond_one_pixel(style, alive):
 def test_lines_are_visible_on_black_grey_and_white(style, level, alive):
     image = marked(style, alive, level)
     inside = image[16:48, :16]
-    assert np.ptp(inside, axis=(0, 1)).max() > 60  # lines against the rest of the patch
-    assert np.abs(inside - level).max() > 60  # lines against the image
+    assert np.ptp(inside, axis=(0, 1)).max() > 60  # Lines differ from the rest of the patch.
+    assert np.abs(inside - level).max() > 60  # Lines differ from the original image.
 
 
 def test_an_outline_surrounds_neighbouring_patches_together(alive):
@@ -47,7 +47,7 @@ def test_an_outline_surrounds_neighbouring_patches_together(alive):
     amber = (image == (255, 176, 0)).all(axis=2)
     rows, columns = np.nonzero(amber)
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (16, 47, 0, 15)
-    assert not amber[31:33, 1:15].any()  # no line between the two patches
+    assert not amber[31:33, 1:15].any()  # No line separates the two patches.
 
 
 def test_nothing_is_drawn_without_dropped_patches():

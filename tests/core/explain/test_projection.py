@@ -1,4 +1,4 @@
-"""The two-dimensional projection against its definition."""
+"""The two-dimensional projection agrees with its definition."""
 
 import numpy as np
 import pytest

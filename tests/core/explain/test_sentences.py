@@ -1,4 +1,4 @@
-"""Sentences made from numbers: every case says what its numbers say."""
+"""Generated sentences agree with the numbers that they describe."""
 
 from dataclasses import replace
 
@@ -61,7 +61,14 @@ def test_the_keep_rates_at_which_a_patch_survives_are_described(living, words):
 
 
 def won(d_cos, d_emd, alpha, thirds=(1.0, 0.0, 0.0)):
-    """The story of #1 against #4. thirds: how the transport part is shared out over the picture."""
+    """Return the sentence that compares hits #1 and #4.
+
+    Args:
+        d_cos: D_cos of both hits.
+        d_emd: D_EMD of both hits.
+        alpha: The weight of D_EMD.
+        thirds: The shares of the upper, middle and lower third of the image in the transport part.
+    """
     transport = alpha * (d_emd[1] - d_emd[0])
     patches = transport * np.array(thirds)[:, None]
     margin = Margin(3, 5, d_cos, d_emd, (1 - alpha) * (d_cos[1] - d_cos[0]), transport, patches)

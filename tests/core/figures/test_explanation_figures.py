@@ -1,4 +1,4 @@
-"""Figures that explain one result: their numbers are those of the panels, and invalid recipes are refused."""
+"""Figures that explain one result have the numbers of the panels, and invalid recipes are refused."""
 
 import csv
 import io
@@ -66,7 +66,7 @@ def test_a_margin_without_a_rival_takes_the_most_instructive_hit(workspace):
     first = rows_of(workspace, recipe(FigureKind.MARGIN))[0]
     by_path = {path(workspace, row): row for row in rows}
     pair = [tones[by_path[first[name]]] for name in ("winner", "loser")]
-    assert len(set(pair)) == 2  # A match and another person.
+    assert len(set(pair)) == 2  # One shows the person of the query, one another person.
 
 
 def test_encoder_maps_explain_the_selected_image(workspace):
@@ -131,7 +131,7 @@ def test_a_recipe_that_does_not_fit_the_data_is_refused(workspace, kind, changes
 def test_an_image_is_not_compared_with_itself(workspace):
     (query,) = load_queries(recipe(FigureKind.MARGIN), workspace)
     nearest = path(workspace, int(query.trace.by_distance.indices[0]))
-    with pytest.raises(RecipeError, match="rival must be another image"):
+    with pytest.raises(RecipeError, match="rival must differ from the image"):
         draw(recipe(FigureKind.MARGIN, rival=nearest), workspace)
 
 

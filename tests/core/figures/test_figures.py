@@ -1,4 +1,4 @@
-"""Publication figures: golden images of every kind, reproducible bytes, and invalid recipes."""
+"""Publication figures match golden images, have reproducible bytes, and refuse invalid recipes."""
 
 import csv
 import io
@@ -34,7 +34,7 @@ from fpc_core.figures.image_grid import Block, Cell, draw_sheet
 from fpc_core.figures.queries import load_queries
 from fpc_core.figures.recipe import OF_ALL_QUERIES, FigureKind, FigureRecipe, FigureStyle, read_recipe
 from fpc_core.figures.render import bundle, draw, latex, render_png, write_figure
-from fpc_core.figures.score_figures import scored
+from fpc_core.figures.score_figures import compute_scores
 from fpc_core.figures.style import style_context
 from fpc_core.io.dataclass_json import RecipeError
 from fpc_core.retrieval import Retriever
@@ -88,9 +88,16 @@ def test_every_kind_matches_its_golden_image(workspace, kind, request):
 
 
 def farthest(picture, reference) -> float:
-    """Return the mean difference of two images in the tile of 8 x 8 pixels where it is largest: 0 to 255.
+    """Compare two images by their tile of 8 x 8 pixels that differs most.
 
-    Edges are smoothed a little differently on other machines; a thin line that is missing makes 5 and more.
+    Edges are smoothed a little differently on other machines. A thin line that is missing gives 5 or more.
+
+    Args:
+        picture: The image to check, (height, width, 3) in 0..255.
+        reference: The golden image, of the same shape.
+
+    Returns:
+        The mean absolute difference in that tile, 0 to 255.
     """
     height, width = (side // 8 * 8 for side in reference.shape[:2])
     apart = np.abs(picture.astype(float) - reference).mean(-1)[:height, :width]
@@ -176,7 +183,7 @@ def test_a_scene_that_cuts_from_an_unknown_image_is_refused(workspace):
 
 @pytest.mark.parametrize("kind", [FigureKind.KEEP_RATES, FigureKind.TRADE_OFF])
 def test_figure_and_data_are_made_from_one_computation(workspace, kind, monkeypatch, tmp_path):
-    """Count encodings, which every figure of queries needs, and evaluations."""
+    """Encodings and evaluations are counted, because every figure needs one of them."""
     made = []
     for owner, name in ((type(workspace.retriever), "prepare"), (score_figures, "evaluation_task")):
         real = getattr(owner, name)
@@ -215,26 +222,26 @@ def test_the_data_of_alpha_lines_give_every_d(workspace):
     np.testing.assert_allclose(sorted(d), np.sort(trace.by_distance.distance), atol=2e-6)
 
 
-def test_a_map_of_a_sweep_holds_what_the_sweep_holds(workspace):
+def test_a_sweep_map_has_the_scores_of_the_sweep(workspace):
     figure_recipe = recipe(FigureKind.SWEEP_MAP, keep_rates=(1.0, 0.5), alphas=(0.0, 1.0))
     task = SweepTask(workspace.retriever, workspace.dataset, SweepGrid((1.0, 0.5), (0.0, 1.0), (4,)), SETTINGS)
     cells = sweep_cells(task, run_with_store(task.work).known)
-    (table,) = scored(figure_recipe, workspace)
+    (table,) = compute_scores(figure_recipe, workspace)
     assert [row.labels for row in table.rows] == [("1", "0"), ("1", "1"), ("0.5", "0"), ("0.5", "1")]
     assert [row.ours["mAP"].value for row in table.rows] == pytest.approx([cell.mean_ap for cell in cells])
     assert [row.ours["Rank-1"].value for row in table.rows] == pytest.approx([cell.rank1 for cell in cells])
 
 
-def test_curves_of_fig_4_hold_the_scores_of_the_tables(workspace):
+def test_curves_of_fig_4_have_the_scores_of_the_tables(workspace):
     setting = Setting(SETTINGS, workspace.retriever.model.config)
     task = evaluation_task(workspace.retriever, workspace.dataset, tables_of(["fig4"], setting))
     filled = task.filled(run_with_store(task.work).known)
-    assert [table.rows for table in scored(recipe(FigureKind.SCORE_CURVES), workspace)] == [
+    assert [table.rows for table in compute_scores(recipe(FigureKind.SCORE_CURVES), workspace)] == [
         table.rows for table in filled
     ]
 
 
-def test_a_bundle_holds_figure_recipe_data_and_latex(workspace):
+def test_a_bundle_contains_figure_recipe_data_and_latex(workspace):
     figure_recipe = recipe(FigureKind.RANKED_LIST)
     with zipfile.ZipFile(io.BytesIO(bundle(figure_recipe, workspace, "mine"))) as archive:
         assert set(archive.namelist()) == {
@@ -250,7 +257,7 @@ def test_a_bundle_holds_figure_recipe_data_and_latex(workspace):
         rows = list(csv.DictReader(io.StringIO(archive.read("mine.csv").decode())))
         width = Image.open(io.BytesIO(archive.read("mine-600dpi.png"))).width
     assert width == round(3.25 * 600)
-    assert len(rows) == 2 * 3 * 3  # queries, rankings, hits
+    assert len(rows) == 2 * 3 * 3  # There are 2 queries, 3 rankings and 3 hits.
     first = workspace.retriever.search(*image_of(workspace, QUERIES[0]))
     assert rows[3]["ranking"] == "D"
     assert float(rows[3]["distance"]) == pytest.approx(float(first.by_distance.distance[0]), abs=1e-6)
@@ -264,14 +271,14 @@ def image_of(workspace, path):
 
 
 def found_by_search(workspace, path):
-    """Return the consolidated feature at keep rate 0.5."""
+    """Return the consolidated feature (C,) of a query at keep rate 0.5."""
     image, settings, camera = image_of(workspace, path)
     return workspace.retriever.search(image, settings.with_keep_rate(0.5), camera).consolidation.feature
 
 
 def test_a_trade_off_scores_all_queries_and_reuses_stored_results(workspace, monkeypatch):
     figure_recipe = recipe(FigureKind.TRADE_OFF, keep_rates=(1.0, 0.5))
-    (first,) = scored(figure_recipe, workspace)
+    (first,) = compute_scores(figure_recipe, workspace)
     features = np.stack([found_by_search(workspace, record.path.as_posix()) for record in workspace.dataset.query])
     scores = score_distance(
         feature_distance(features, workspace.retriever.memory.unit_features), workspace.dataset.query, workspace.dataset
@@ -280,8 +287,8 @@ def test_a_trade_off_scores_all_queries_and_reuses_stored_results(workspace, mon
     assert row.ours["mAP"].value == pytest.approx(scores.mean_ap)
     assert row.ours["Rank-1"].value == pytest.approx(scores.rank1)
     assert row.computed[0] < first.rows[0].computed[0]
-    monkeypatch.setattr(type(workspace.retriever), "prepare", lambda *_: pytest.fail("it encoded again"))
-    assert scored(figure_recipe, workspace)[0].rows == first.rows
+    monkeypatch.setattr(type(workspace.retriever), "prepare", lambda *_: pytest.fail("images were encoded again"))
+    assert compute_scores(figure_recipe, workspace)[0].rows == first.rows
 
 
 @pytest.mark.parametrize("kind", sorted(OF_ALL_QUERIES))
@@ -290,7 +297,7 @@ def test_a_figure_of_all_queries_takes_no_query_names(kind):
         FigureRecipe(kind, QUERIES)
 
 
-LINES = {FigureKind.TRANSPORT: 40, FigureKind.ALPHA_LINES: 3}  # at least: a flow or a candidate each
+LINES = {FigureKind.TRANSPORT: 40, FigureKind.ALPHA_LINES: 3}  # The minimum: one line per flow or candidate.
 PLOTS = {FigureKind.ALPHA_LINES, FigureKind.SCORE_CURVES, FigureKind.TRADE_OFF}
 
 
@@ -310,7 +317,7 @@ def test_a_pdf_has_type_42_fonts_and_vector_lines(workspace, kind):
     assert b"/Type3" not in pdf
     assert b"/Type0" in pdf
     assert b"/FontFile2" in pdf
-    assert re.search(rb"\sT[jJ]\s", drawing)  # text is stored as text, not as outlines
+    assert re.search(rb"\sT[jJ]\s", drawing)  # The text must not be converted to outlines.
     lines = re.findall(rb"[\d.]+ [\d.]+ m\s+[\d.]+ [\d.]+ l\s+(?:[\d.]+ [\d.]+ l\s+)*S", drawing)
     assert len(lines) >= LINES.get(kind, 0)
     pictures = len(re.findall(rb"/Subtype /Image", pdf))
@@ -380,7 +387,7 @@ def test_a_recipe_without_a_method_means_grad_cam():
     assert FigureRecipe.from_json(json.dumps(content)) == recipe(FigureKind.DECODER_MAPS)
 
 
-def test_without_a_trained_classifier_an_identity_is_no_target(workspace):
+def test_an_identity_is_refused_as_target_without_a_classifier(workspace):
     untrained = replace(workspace, weights=replace(workspace.weights, fresh="rec_classifier: 1 key"))
     with pytest.raises(RecipeError, match=r"model\.safetensors has no identity classifier"):
         render(recipe(FigureKind.DECODER_MAPS, target=MapTarget.IDENTITY), untrained)

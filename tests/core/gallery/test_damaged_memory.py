@@ -1,4 +1,4 @@
-"""A damaged gallery memory is reported with the fix, or the damage has no effect; a build repairs it."""
+"""Damage to a gallery memory has no effect or is reported with the fix, and a build repairs it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def model(small_places):
 
 @pytest.fixture(scope="module")
 def whole(dataset, model, tmp_path_factory):
-    """A memory of several shards."""
+    """Return the folder of an undamaged gallery memory in several shards."""
     folder = tmp_path_factory.mktemp("whole") / "memory"
     build_memory(model, dataset.gallery, dataset.root, folder, batch_size=8, shard_images=8)
     return folder
@@ -48,7 +48,7 @@ def whole(dataset, model, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def other(dataset, whole, tmp_path_factory):
-    """A gallery memory of other weights and the same images: its files have the same names and sizes."""
+    """Return the folder of a gallery memory of other weights, whose files have the same names and sizes."""
     torch.manual_seed(3)
     folder = tmp_path_factory.mktemp("other") / "memory"
     build_memory(FPC(CONFIG).eval(), dataset.gallery, dataset.root, folder, batch_size=8, shard_images=8)
@@ -67,12 +67,21 @@ def files(folder):
 
 
 def all_of(memory) -> list[np.ndarray]:
-    """Everything that a search reads from a gallery memory."""
+    """Return all arrays that a search reads from a gallery memory."""
     return [memory.cls, memory.features, memory.patches(np.arange(len(memory))).numpy()]
 
 
 def outcome(folder, dataset, model) -> str:
-    """Open and read all of it: the error message, otherwise a digest of what was read."""
+    """Open and read a whole gallery memory.
+
+    Args:
+        folder: The folder of the gallery memory.
+        dataset: The dataset that it must belong to.
+        model: The model that it must belong to.
+
+    Returns:
+        The error message, or the digest of all arrays if there is no error.
+    """
     try:
         result = open_memory(folder, expect=fingerprint(model, dataset.gallery, dataset.root))
         return hashlib.sha256(b"".join(each.tobytes() for each in all_of(result))).hexdigest()
@@ -97,7 +106,13 @@ def flip(folder, name, chance):
 
 
 def zero(folder, name, chance):
-    """A block that was never written to disk."""
+    """Fill a block of a file with zeros, like a block that was never written to disk.
+
+    Args:
+        folder: The folder of the gallery memory.
+        name: The name of the file.
+        chance: The source of random numbers that selects the block.
+    """
     data = bytearray((folder / name).read_bytes())
     start = chance.randrange(len(data)) // 512 * 512
     data[start : start + 512] = bytes(len(data[start : start + 512]))
@@ -140,7 +155,7 @@ def test_damage_to_any_file_is_reported_or_has_no_effect(whole, memory, dataset,
 
 
 def test_an_unreported_flip_is_in_unread_bytes(whole, memory, dataset, model, right):
-    """Flip a bit at twelve offsets of every file: each is reported, except in headers of token files."""
+    """A flipped bit at any of twelve offsets of a file is reported, except in the headers of token files."""
     chance = Random(1)
     silent = []
     for name in files(whole):
@@ -149,7 +164,7 @@ def test_an_unreported_flip_is_in_unread_bytes(whole, memory, dataset, model, ri
             harmed = bytearray(data)
             harmed[at] ^= 1 << chance.randrange(8)
             (memory / name).write_bytes(harmed)
-            in_header = name.startswith("tokens") and at < 128  # bytes of a .npy file before its rows
+            in_header = name.startswith("tokens") and at < 128  # A .npy header has 128 bytes.
             result = outcome(memory, dataset, model)
             if "memory build" not in result and not (in_header and result == right):
                 silent.append(f"{name} at {at}")
@@ -169,7 +184,7 @@ def test_swapped_files_are_reported(whole, memory, dataset, model, right):
 
 
 def test_swapped_rows_are_reported(whole, memory, dataset, model, right):
-    """Swap the bytes of the first and the last row of every array."""
+    """Swapping the first and the last row of any array is reported, although the file keeps its size."""
     arrays = [name for name in files(whole) if name.endswith(".npy")]
     assert len(arrays) >= 4
     for name in arrays:
@@ -212,7 +227,7 @@ def test_a_build_deletes_only_gallery_memories(whole, memory, dataset, model):
 
 
 def test_invalid_json_values_of_a_memory_are_reported(whole, memory, dataset, model, right):
-    """Any value in any field of the JSON files raises GalleryMemoryError or changes nothing."""
+    """Any JSON value in any field of the JSON files raises GalleryMemoryError or changes nothing."""
     chance = Random(0)
     for name in [each for each in files(whole) if each.endswith(".json")]:
         content = json.loads((whole / name).read_text())
@@ -256,7 +271,7 @@ def test_a_build_killed_after_its_move_leaves_no_other_files(whole, dataset, mod
 
 
 def test_killed_builds_resume_and_end_with_the_same_bytes():
-    """Kill a few builds, in forks of a separate process; for a hundred run python -m tests.load.killing."""
+    """A few builds are killed in forks of a separate process; `python -m tests.load.killing` kills a hundred."""
     command = [sys.executable, "-m", "tests.load.killing", "--kills", "6", "--images", "12", "--json"]
     process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
     assert process.returncode == 0, process.stderr

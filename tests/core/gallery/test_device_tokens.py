@@ -1,4 +1,4 @@
-"""Tokens that a run pins on the device: the same results, read once, released at the end."""
+"""Tokens that a run pins on the device are read once, give the same results, and are released at the end."""
 
 import threading
 
@@ -27,13 +27,13 @@ def workspace(small_places):
 
 @pytest.fixture
 def roomy(monkeypatch):
-    """Everything fits."""
+    """Report enough free memory for all tokens."""
     monkeypatch.setattr(device_tokens, "available_bytes", lambda device: 1 << 40)
 
 
 @pytest.fixture
 def no_reads(monkeypatch):
-    """The rows that were read from the gallery memory itself."""
+    """Return a list that collects the rows of every read from the gallery memory."""
     requested = []
     read = GalleryMemory.patches
 
@@ -64,7 +64,7 @@ def test_pinned_tokens_equal_those_of_the_gallery_memory(workspace, no_reads):
             tokens.patches([-1])
     assert len(no_reads) == 1
     tokens.patches(rows)
-    assert len(no_reads) == 2  # released
+    assert len(no_reads) == 2  # The pinned tokens were released.
 
 
 @pytest.mark.usefixtures("roomy")
@@ -80,7 +80,7 @@ def test_a_run_reads_every_token_once_and_has_the_same_scores(workspace, no_read
 
 @pytest.mark.usefixtures("roomy")
 def test_a_short_run_does_not_pin_tokens(workspace, no_reads):
-    run_with_store(task_of(workspace, queries=2))  # 24 of 32 images
+    run_with_store(task_of(workspace, queries=2))  # It reads 24 of 32 images.
     assert no_reads != []
 
 
@@ -95,7 +95,7 @@ def test_a_stopped_run_releases_the_tokens(workspace, no_reads):
 
 
 @pytest.mark.usefixtures("roomy")
-def test_tokens_stay_until_the_last_user_releases_them(workspace, no_reads):
+def test_tokens_stay_pinned_until_the_last_context_ends(workspace, no_reads):
     tokens, inside, go = workspace.retriever.tokens, threading.Event(), threading.Event()
 
     def other():
@@ -134,7 +134,7 @@ def test_tokens_are_released_when_a_search_is_out_of_memory(workspace, no_reads,
         assert notices == ["CPU ran out of memory in the transport: the gallery's tokens were released"]
         assert no_reads != []
     np.testing.assert_array_equal(result.match.transport.distance, expected.match.transport.distance)
-    with workspace.retriever.tokens.pinned() as is_pinned:  # the next run tries again
+    with workspace.retriever.tokens.pinned() as is_pinned:  # The next run pins tokens again.
         assert is_pinned
 
 

@@ -1,4 +1,4 @@
-"""Full and read-only disks, partial and damaged results: reported, nothing is lost, and work resumes."""
+"""Full disks, read-only disks and damaged results are reported, nothing is lost, and work resumes."""
 
 from __future__ import annotations
 
@@ -36,12 +36,23 @@ MB = 1 << 20
 
 @contextmanager
 def mounted(kind: str, target: Path, options: str, source: str = "none", flags: int = 0):
-    """A file system mounted at `target`; skips the test if mounting is not permitted."""
+    """Mount a file system while the context lasts, or skip the test if mounting is not permitted.
+
+    Args:
+        kind: The type of the file system.
+        target: The folder to mount it at.
+        options: Options of the file system.
+        source: The device or folder to mount.
+        flags: Flags of the system call `mount`.
+
+    Yields:
+        `target`.
+    """
     if sys.platform != "linux":
-        pytest.skip("mounts a file system, which is written for Linux")
+        pytest.skip("the test mounts a file system by a Linux system call")
     system = ctypes.CDLL(None, use_errno=True)
     if system.mount(source.encode(), str(target).encode(), kind.encode(), flags, options.encode()):
-        pytest.skip(f"may not mount a file system here: {os.strerror(ctypes.get_errno())}")
+        pytest.skip(f"cannot mount a file system: {os.strerror(ctypes.get_errno())}")
     try:
         yield target
     finally:
@@ -51,7 +62,7 @@ def mounted(kind: str, target: Path, options: str, source: str = "none", flags: 
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of half a megabyte."""
+    """Yield the folder of a file system of half a megabyte."""
     (tmp_path / "disk").mkdir()
     with mounted("tmpfs", tmp_path / "disk", "size=512k") as disk:
         yield disk
@@ -59,7 +70,7 @@ def small_disk(tmp_path):
 
 @contextmanager
 def frozen(folder: Path):
-    """A folder on a read-only file system, which root cannot write to either."""
+    """Mount a folder read-only while the context lasts, so that even root cannot write to it."""
     bind, remount, read_only = 4096, 32, 1
     with mounted("", folder, "", str(folder), bind):
         system = ctypes.CDLL(None, use_errno=True)
@@ -68,7 +79,7 @@ def frozen(folder: Path):
 
 
 def fill_up(disk: Path) -> None:
-    """Fill the disk to the last block."""
+    """Fill all free blocks of a file system."""
     with (disk / "filler").open("wb", buffering=0) as file:
         while room := shutil.disk_usage(disk).free:
             file.write(bytes(min(room, 4096)))
@@ -90,7 +101,7 @@ def task(workspace):
 
 @pytest.fixture(scope="module")
 def computed(task):
-    """The results of the sweep, computed without storing them."""
+    """Return the results of the sweep, computed without storing them."""
     return run_with_store(task).known
 
 
@@ -232,7 +243,7 @@ def test_damaged_results_are_reported_and_computed_again(task, computed, tmp_pat
 
 
 def test_a_flipped_bit_in_stored_results_never_changes_a_score(task, computed, tmp_path):
-    """Flip every 37th byte: the file is reported and ignored, or the flip has no effect."""
+    """A flipped bit in any 37th byte has no effect, or the file is reported and ignored."""
     store = ResultStore(tmp_path / "results")
     eval_pass = next(iter(computed))
     store.save(task, eval_pass, computed[eval_pass])
@@ -257,7 +268,7 @@ def test_a_stopped_sweep_resumes_to_the_same_scores(task, computed, tmp_path, st
 
 
 def test_a_killed_sweep_resumes_to_the_same_table(small_places, tmp_path, monkeypatch):
-    """Kill the command while it runs, run it again to its end, and compare with an undisturbed run."""
+    """A command that was killed and run again writes the same table as an undisturbed one."""
     places = [f"--{name}={getattr(small_places, name)}" for name in ("data", "weights", "memory")]
     keep_rates = ["1.0", "0.9", "0.8", "0.7", "0.6", "0.5", "0.4", "0.3"]
     grid = ["--keep-rates", *keep_rates, "--alphas", "0", "0.4", "--neighbors", "3", "--device", "cpu"]
@@ -272,7 +283,7 @@ def test_a_killed_sweep_resumes_to_the_same_table(small_places, tmp_path, monkey
     while process.poll() is None and not (results.is_dir() and any(results.glob("*.npz"))):
         time.sleep(0.001)
     process.kill()
-    assert process.wait() == -signal.SIGKILL  # It was killed before its end.
+    assert process.wait() == -signal.SIGKILL  # The command had not ended before.
     assert 0 < len(list(results.glob("*.npz"))) < len(keep_rates)
     for name, cache in (("resumed.csv", results.parent), ("whole.csv", tmp_path / "undisturbed")):
         monkeypatch.setenv("FPC_CACHE", str(cache))

@@ -1,4 +1,4 @@
-"""Images are checked before the first one is encoded, and unreadable ones stop a build or are left out and recorded."""
+"""All images are checked before encoding; unreadable ones stop a build, or are left out and recorded."""
 
 import json
 import shutil
@@ -29,7 +29,7 @@ QUERY = "query/0002_c1_f0000002.png"
 
 @pytest.fixture
 def places(small_places, tmp_path) -> Places:
-    """The small world with an empty and a truncated gallery image."""
+    """Return the small world with an empty and a truncated gallery image."""
     data = shutil.copytree(small_places.data, tmp_path / "small")
     (data / EMPTY).write_bytes(b"")
     (data / CUT).write_bytes((data / CUT).read_bytes()[:300])
@@ -53,7 +53,7 @@ def test_an_image_damaged_after_its_header_is_named_with_its_folder(places, caps
     assert main(["memory", "build", *options(places)]) == 2
     message = capsys.readouterr().err.splitlines()[-1]
     assert f"{CUT} is damaged or truncated" in message
-    assert "--skip-unreadable leaves out such images" in message
+    assert "to leave out such images, use --skip-unreadable" in message
 
 
 def test_unreadable_images_are_left_out_listed_and_recorded(places, capsys):
@@ -99,14 +99,14 @@ def test_a_build_without_skipping_encodes_repaired_images(places):
 
 def test_too_many_unreadable_images_are_not_left_out(places, monkeypatch):
     monkeypatch.setattr(readable, "MAX_LEFT_OUT", 1)
-    with pytest.raises(UnreadableImagesError, match=r"2 of 40 images .* more than 1 cannot be left out"):
+    with pytest.raises(UnreadableImagesError, match=r"2 of 40 images .* but at most 1 can be left out"):
         readable_dataset(open_dataset(places.data), skip=True)
 
 
 def test_a_dataset_without_readable_images_is_refused(places):
     for path in (places.data / "query").iterdir():
         path.write_bytes(b"")
-    with pytest.raises(GalleryMemoryError, match="no query image of Small world remains"):
+    with pytest.raises(GalleryMemoryError, match="no query image of Small world can be read"):
         readable_dataset(open_dataset(places.data), skip=True)
 
 

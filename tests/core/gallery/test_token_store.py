@@ -1,4 +1,4 @@
-"""A gallery memory in several shards: the same rows and bytes however it was built, and all damage is found."""
+"""A gallery memory in several shards has the same bytes however it was built, and all damage is found."""
 
 import errno
 import os
@@ -16,7 +16,8 @@ from fpc_core.gallery.builder import build_memory, build_steps, images_done
 from fpc_core.gallery.memory import GalleryMemoryError, fingerprint, open_memory
 from fpc_core.model.checkpoint import load_checkpoint
 
-SIZES = {"batch_size": 4, "shard_images": 10}  # 32 images: shards of 10, 10, 10 and 2, batches of 4, 4 and 2
+# The 32 images are in shards of 10, 10, 10 and 2, and each shard of 10 in batches of 4, 4 and 2.
+SIZES = {"batch_size": 4, "shard_images": 10}
 BATCHES = [4, 8, 10, 14, 18, 20, 24, 28, 30, 32]
 
 
@@ -52,7 +53,7 @@ def flip(path, index, bit=0):
     path.write_bytes(data)
 
 
-def test_shards_hold_the_same_rows_in_any_reading_order(built, small_places):
+def test_shards_return_the_same_rows_in_any_reading_order(built, small_places):
     one, many = open_memory(small_places.memory), open_memory(built)
     assert sorted(path.name for path in built.glob("tokens-*")) == [f"tokens-0000{n}.npy" for n in range(4)]
     np.testing.assert_allclose(many.cls, one.cls, atol=1e-5)
@@ -140,7 +141,7 @@ def test_a_flipped_bit_is_found_when_the_memory_is_opened(copy, name):
 
 
 def test_a_flipped_bit_in_tokens_is_found_when_its_row_is_read(copy):
-    flip(copy / "tokens-00001.npy", -1)  # of image 19
+    flip(copy / "tokens-00001.npy", -1)  # The last row is image 19.
     memory = open_memory(copy)
     memory.patches([18, 20])
     for _ in range(2):
@@ -199,7 +200,7 @@ def test_a_build_resumes_after_the_disk_was_full(built, dataset, model, tmp_path
     real = os.fsync
 
     def fsync(file):
-        if next(calls) == 10:  # The plan writes once and every batch three times, so this is in the fourth batch.
+        if next(calls) == 10:  # Call 10 is in the fourth batch: one for the plan, then three per batch.
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         real(file)
 

@@ -1,4 +1,4 @@
-"""Untrusted files below a root: pipes, oversized files, damage and links cost no time or memory and reveal nothing."""
+"""Pipes, oversized files, damage and links below a root take little time and memory, and reveal nothing."""
 
 import io
 import json
@@ -40,12 +40,20 @@ from fpc_core.workspace import open_workspace
 from fpc_core.workspace.inspect import MemoryStatus, inspect_memory, inspect_weights
 from tests.support.hostile_files import flat_mask, sparse, write_rows
 
-SOON = 5.0  # seconds, on a busy machine; a refusal takes milliseconds
-pipes = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with a name")
+SOON = 5.0  # Seconds. A refusal takes milliseconds, but the machine may be busy.
+pipes = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
 
 
 def in_time(action, seconds=SOON):
-    """Return or raise what an action does; fail if it does not end in time, for example because it waits for a pipe."""
+    """Call a function in a thread and fail if it does not end in time, for example because it waits for a pipe.
+
+    Args:
+        action: The function to call.
+        seconds: The time limit in seconds.
+
+    Returns:
+        Its result; an error that it raises is raised again.
+    """
     outcome = []
 
     def act():
@@ -57,7 +65,7 @@ def in_time(action, seconds=SOON):
     thread = threading.Thread(target=act, daemon=True)
     thread.start()
     thread.join(seconds)
-    assert outcome, f"still at it after {seconds} s"
+    assert outcome, f"the call has not ended after {seconds} s"
     result, error = outcome[0]
     if error:
         raise error
@@ -65,7 +73,7 @@ def in_time(action, seconds=SOON):
 
 
 def peak_of(action):
-    """Peak memory of Python and numpy during a call, in MB."""
+    """Return the peak memory of Python and numpy during a call, in MB."""
     tracemalloc.start()
     try:
         action()
@@ -76,7 +84,7 @@ def peak_of(action):
 
 @pytest.fixture
 def places(small_places, tmp_path):
-    """A copy of the small world that a test may write into."""
+    """Return a copy of the small world that a test may change."""
     shutil.copytree(small_places.data.parent, tmp_path / "world")
     root = tmp_path / "world"
     return replace(
@@ -88,7 +96,12 @@ def places(small_places, tmp_path):
 
 
 def instead(path, kind):
-    """Replace a file by something else."""
+    """Replace a file by a named pipe or by an oversized file.
+
+    Args:
+        path: The file to replace.
+        kind: "pipe", or anything else for an oversized file.
+    """
     path.unlink(missing_ok=True)
     if kind == "pipe":
         os.mkfifo(path)
@@ -182,7 +195,7 @@ def test_a_manifest_with_too_large_files_is_refused(places):
         in_time(lambda: open_memory(places.memory))
 
 
-def test_an_archive_instead_of_an_array_is_damage(places):
+def test_an_archive_instead_of_an_array_counts_as_damage(places):
     path = places.memory / "cls.npy"
     with path.open("wb") as file:
         np.savez(file, cls=np.zeros(3))
@@ -366,7 +379,7 @@ SECRET = "the secret of the host"
 
 @pytest.mark.parametrize("name", ["dataset.json", "inner/dataset.json", "inner/query", "inner/records.parquet"])
 def test_a_link_out_of_the_roots_is_refused_before_it_is_read(places, tmp_path, name):
-    """The dataset is in a sub-folder of the given folder, as archives often unpack."""
+    """The dataset is in a sub-folder, as in many unpacked archives, so links at both levels are checked."""
     house, outside = tmp_path / "house", tmp_path / "outside"
     (house / "set").mkdir(parents=True)
     outside.mkdir()

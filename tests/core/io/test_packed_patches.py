@@ -1,4 +1,4 @@
-"""Sets of patches as short texts: they come back unchanged, and no other text is accepted."""
+"""Sets of patches are packed into short texts and unpacked unchanged, and other texts are refused."""
 
 import re
 
@@ -20,8 +20,8 @@ def test_a_set_of_patches_survives_packing(patches):
 
 def test_known_sets_have_the_documented_bits():
     assert pack([]) == ""
-    assert pack([0]) == "AQ"  # The byte 00000001.
-    assert pack([8, 15]) == "AIE"  # The bytes 00000000 10000001.
+    assert pack([0]) == "AQ"  # This is the byte 00000001.
+    assert pack([8, 15]) == "AIE"  # These are the bytes 00000000 10000001.
 
 
 def test_all_patches_of_the_papers_grid_fit_in_42_characters():
@@ -43,8 +43,8 @@ def test_any_text_is_either_canonical_or_refused(text):
         ("A", "URL-safe base64"),
         ("A+==", "damaged"),
         ("Aé", "URL-safe base64"),
-        ("AAAA", "damaged"),  # Trailing zero bytes.
-        ("AR", "damaged"),  # Unused bits of the last character.
+        ("AAAA", "damaged"),  # Its last bytes are zero.
+        ("AR", "damaged"),  # Its last character sets unused bits.
         ("A" * (MAX_CHARACTERS + 1), r"at most 2,731 characters, got 2,732"),
     ],
 )

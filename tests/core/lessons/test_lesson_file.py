@@ -1,4 +1,4 @@
-"""The exported lesson: same content as the app, no network, paging and answers offline."""
+"""The exported lesson has the content of the app, and its paging and answers work offline."""
 
 import re
 from datetime import UTC, datetime
@@ -59,7 +59,7 @@ def test_every_equation_is_complete_mathml_with_its_numbers(page_and_steps):
         assert any(value in text for text in texts)
 
 
-def test_the_command_writes_it_for_a_query_or_any_image(small_places, tmp_path, capsys):
+def test_the_command_writes_a_lesson_for_a_query_or_any_image(small_places, tmp_path, capsys):
     where = [f"--{name}={getattr(small_places, name)}" for name in ("data", "weights", "memory")]
     out = tmp_path / "class" / "lesson.html"
     assert main(["lesson", "--query", "query/0003_c1_f0000002.png", "--out", str(out), "-k", "3", *where]) == 0
@@ -74,7 +74,7 @@ def test_the_command_writes_it_for_a_query_or_any_image(small_places, tmp_path, 
 
 
 @pytest.mark.browser
-def test_it_works_offline_with_keys_and_reveals_answers(browser, page_and_steps, tmp_path):
+def test_the_file_works_offline_with_keys_and_reveals_answers(browser, page_and_steps, tmp_path):
     file = tmp_path / "lesson.html"
     file.write_text(page_and_steps[0], encoding="utf-8")
     context = browser.new_context(offline=True, viewport={"width": 1280, "height": 720})
@@ -87,14 +87,14 @@ def test_it_works_offline_with_keys_and_reveals_answers(browser, page_and_steps,
     for _ in range(5):
         page.keyboard.press("ArrowRight")
     assert page.locator("#transport").is_visible()
-    # The script computes the plan of the toy from potentials; it must equal the plan computed here.
+    # The script computes the plan of the toy from potentials. It must equal the plan computed here.
     page.locator(".epsilon input").fill(str(len(toy().runs) - 1))
     run = toy().runs[-1]
     last = run.snapshots[-1]
     plan = np.exp((last.f[:, None] + last.g[None, :] - toy().cost) / run.epsilon)
     shown = [float(text) for text in page.locator(".toy .mass b").all_inner_texts()]
     assert shown == pytest.approx(plan.ravel().tolist(), abs=6e-4)
-    page.keyboard.press("ArrowLeft")  # in a slider it moves the slider
+    page.keyboard.press("ArrowLeft")  # A focused slider must take the key.
     assert page.locator("#transport").is_visible()
     page.locator("#transport h2").click()
     page.evaluate("document.activeElement.blur()")

@@ -1,4 +1,4 @@
-"""The ten steps of the lesson: every number compared with an independent computation."""
+"""Every number in the ten steps of the lesson equals an independent computation."""
 
 import math
 import re
@@ -48,7 +48,7 @@ def case(workspace, request):
 
 
 def numbers(step):
-    """Return all equation lines with numbers."""
+    """Return the equations of a step with numbers inserted, joined to one text."""
     return " ".join(line for equation in step.equations for line in equation.numbers)
 
 
@@ -57,7 +57,7 @@ def answer(step):
 
 
 def tokens_of(case):
-    """Return query patches (M, C) and `[cls]`, gallery patches (N, C) and `[cls]` in float64."""
+    """Return query patches (M, C), query `[cls]` (C,), gallery patches (N, C) and gallery `[cls]` (C,) in float64."""
     memory, encoding = case.retriever.memory, case.trace.encoding
     arrays = (encoding.patches[0], encoding.cls[0], memory.tokens[case.hit], memory.cls[case.hit])
     return [np.asarray(each, dtype=np.float64) for each in arrays]
@@ -165,7 +165,7 @@ def test_transport_equals_the_search_and_the_exact_plan_equals_pot(case):
 
 
 def test_every_formula_cites_its_number_in_the_paper(case):
-    """Weights and ground distance have no number; Eq. 6 is P >= 0, Eq. 7 and 8 are the marginals, Eq. 9 the total."""
+    """Weights and ground cost have no equation number in the paper; Eq. 6 to 9 are the constraints on the plan."""
     cited = {step.key: [each.source for each in step.equations if each.source] for step in lesson(case)}
     assert cited == {
         "patches": ["Eq. 1"],
@@ -177,7 +177,7 @@ def test_every_formula_cites_its_number_in_the_paper(case):
         "distance": ["Eq. 10"],
         "tokens": ["Eq. 11"],
         "shares": ["Eq. 13"],
-        "masks": ["Intersection over union"],  # Not in the paper.
+        "masks": ["Intersection over union"],  # This formula is not in the paper.
     }
     (formula, *_) = STEPS["transport"](case).equations
     assert all(part in formula.symbols for part in (r"P \ge 0", "P 1 = a", r"P^\top 1 = b"))

@@ -1,4 +1,4 @@
-"""Matching, consolidation and the final distance, against what the released code computed."""
+"""Matching, consolidation and the final distance equal those of the released code."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -57,7 +57,7 @@ def test_neighbours_equal_the_released_code(world):
 def test_plan_and_marginals_of_the_first_candidate_agree(world):
     expected, retriever, traces = world
     for row, trace in enumerate(traces):
-        # Two attention values of one query differ by 6e-9 and swap places in float32: compare in order of weight.
+        # Two attention values of one query differ by 6e-9, so float32 may swap their patches; sort by weight.
         theirs = expected["first_candidate_query_weights"][row]
         ours = trace.match.transport.query_marginal[0]
         flow = retriever.plan(trace.encoding, trace.match, 0, RELEASED).plan
@@ -86,4 +86,4 @@ def test_our_solver_finds_most_neighbours_of_the_released_loop(world):
         match = retriever.match(trace.encoding, ours)
         result = retriever.by_distance(match, ours.alpha).indices[:10]
         shared.append(len(set(result.tolist()) & set(expected["neighbors"][row].tolist())) / 10)
-    assert np.mean(shared) >= 0.7  # the released loop stops early
+    assert np.mean(shared) >= 0.7  # The released loop stops early, so ranks differ.

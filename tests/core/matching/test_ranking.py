@@ -118,7 +118,7 @@ GRID = arrays(np.int64, 14, elements=st.integers(0, 24))
 @given(cos=GRID, emd=GRID, top=st.integers(1, 10))
 @example(cos=np.array([5, 6, 7, 9, 6]), emd=np.array([6, 8, 2, 8, 4]), top=1)  # Three lines meet at 1/3.
 def test_top_swaps_at_points_of_many_lines_equal_exact_fractions(cos, emd, top):
-    """On a coarse grid, three or more lines often meet in one point, at an alpha that floats round."""
+    """On a coarse grid, three or more lines often meet at an alpha that a float cannot represent exactly."""
     expected = set()
     for i, j in combinations(range(len(cos)), 2):
         c, e = int(cos[i] - cos[j]), int(emd[i] - emd[j])

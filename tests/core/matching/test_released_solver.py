@@ -1,4 +1,4 @@
-"""The released solver where no patch agrees: weights, similarity and plan, against the released code's formulas."""
+"""Where no patch agrees, weights, similarity and plan of the released solver equal the released code's formulas."""
 
 import numpy as np
 import pytest
@@ -12,10 +12,20 @@ RELEASED = TransportSettings(solver=Solver.RELEASED)
 
 
 def similarities(query_cls, query, gallery_cls, gallery):
-    """Return weights (S, N) and (S, M) and similarities (S,) as `utils/emd.py` of the released code computes them."""
+    """Compute similarities as `utils/emd.py` of the released code does.
+
+    Args:
+        query_cls: `[cls]` (C,) of the query.
+        query: Patches (M, C) of the query.
+        gallery_cls: `[cls]` (S, C) of the candidates.
+        gallery: Patches (S, N, C) of the candidates.
+
+    Returns:
+        Gallery weights (S, N), query weights (S, M) and similarities (S,).
+    """
     query_cls, query = normalize(query_cls, dim=0), normalize(query, dim=1)
     gallery_cls, gallery = normalize(gallery_cls, dim=1), normalize(gallery, dim=2)
-    cosine = gallery @ query.T  # Shape (S, N, M).
+    cosine = gallery @ query.T  # Its shape is (S, N, M).
     kernel = torch.exp(-(1 - cosine) / 0.05)
     u, v = (gallery @ query_cls).relu(), (gallery_cls @ query.T).relu()
     u, v = (weights / (weights.sum(dim=1, keepdim=True) + 1e-7) for weights in (u, v))
@@ -31,14 +41,23 @@ def similarities(query_cls, query, gallery_cls, gallery):
 
 
 def scene(seed, disagreeing):
-    """Return a scene of 6 candidates; the named side of candidate 2 agrees with nothing of the other image."""
+    """Make tokens of a query and six candidates.
+
+    Args:
+        seed: The seed of the random numbers.
+        disagreeing: The side whose patches have no positive cosine with `[cls]` of the other image, in the pair
+            of the query and candidate 2: "query", "gallery", "both" or "nobody".
+
+    Returns:
+        The arguments of `similarities`.
+    """
     generator = torch.Generator().manual_seed(seed)
     query_cls, query, gallery_cls, gallery = (
         torch.randn(*shape, generator=generator) for shape in ((8,), (5, 8), (6, 8), (6, 7, 8))
     )
     query, gallery = query + 0.7 * query_cls, gallery + 0.7 * query_cls
     gallery_cls = gallery_cls + query_cls
-    if disagreeing in ("query", "both"):  # All query patches are on the other side of candidate 2's [cls].
+    if disagreeing in ("query", "both"):  # The cosine of candidate 2's [cls] and any query patch becomes negative.
         gallery_cls[2] = -query_cls
         query = query - (query @ query_cls).clamp_max(0)[:, None] * query_cls * 1.1 / query_cls.square().sum()
     if disagreeing in ("gallery", "both"):

@@ -1,4 +1,4 @@
-"""The shortlist by torch, faiss and Qdrant: all exact indexes give the same candidates with the same D_cos."""
+"""All exact indexes of torch, faiss and Qdrant give the same shortlist with the same D_cos."""
 
 import importlib.util
 import subprocess
@@ -43,7 +43,7 @@ def index_of(kind, cls, folder, name="gallery"):
 
 @pytest.fixture(scope="module")
 def gallery():
-    """600 tokens of different lengths around 20 centres; the first 40 are all the same."""
+    """Return 600 tokens (600, 16) of different lengths around 20 centres, of which the first 40 are equal."""
     rng = np.random.default_rng(0)
     cls = np.repeat(rng.standard_normal((20, 16)), 30, axis=0) + 0.3 * rng.standard_normal((600, 16))
     cls *= rng.uniform(0.5, 3, (600, 1))
@@ -134,7 +134,7 @@ def test_a_collection_is_uploaded_once_and_repaired(gallery, tmp_path, monkeypat
     monkeypatch.setenv("FPC_QDRANT", str(tmp_path / "qdrant"))
     few = gallery[::12]
     index = index_of(IndexKind.QDRANT, few, tmp_path)
-    index._client.delete("fpc-gallery", [3, 4, 5])  # like an interrupted upload
+    index._client.delete("fpc-gallery", [3, 4, 5])  # An interrupted upload lacks points.
     index._client.close()
     index = index_of(IndexKind.QDRANT, few, tmp_path)
     assert index._client.count("fpc-gallery").count == len(few)

@@ -1,4 +1,4 @@
-"""Sinkhorn one scaling at a time: checked by hand, by property, and against the solver and POT's exact plan."""
+"""Single Sinkhorn scalings agree with numbers by hand, with the solver and with POT's exact plan."""
 
 from itertools import islice, pairwise
 
@@ -15,7 +15,19 @@ from fpc_core.matching.transport import plan, solve
 
 
 def after(cost, a, b, epsilon, count, error=0.0):
-    """The state after `count` row scalings, or after the first one with at most this error."""
+    """Run Sinkhorn up to a row scaling.
+
+    Args:
+        cost: Costs (M, N).
+        a: Row marginal (M,).
+        b: Column marginal (N,).
+        epsilon: The strength of the entropy.
+        count: The number of row scalings at most.
+        error: Stop at the first row scaling with at most this error.
+
+    Returns:
+        The state after that scaling.
+    """
     for state in scalings(cost, a, b, epsilon):
         if state.fitted is FittedSide.ROWS and (state.iteration == count or state.error <= error):
             return state
@@ -35,13 +47,13 @@ def problems(draw, zeros=False):
 
 
 def test_the_first_steps_can_be_checked_by_hand():
-    """K = [[1, 1/2], [1/2, 1]] at epsilon 1 / log 2 and cost 0 or 1."""
+    """Costs of 0 and 1 give K = [[1, 1/2], [1/2, 1]] at epsilon 1 / log 2."""
     cost, a, b = np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([3 / 4, 1 / 4]), np.array([1 / 2, 1 / 2])
     start, rows, columns = islice(scalings(cost, a, b, 1 / np.log(2)), 3)
     assert start.plan == pytest.approx(np.array([[1, 1 / 2], [1 / 2, 1]]))
-    assert rows.u == pytest.approx(np.array([1 / 2, 1 / 6]))  # a / (K 1): 3/4 / 3/2 and 1/4 / 3/2
+    assert rows.u == pytest.approx(np.array([1 / 2, 1 / 6]))  # u = a / (K 1), where K 1 = (3/2, 3/2).
     assert rows.plan == pytest.approx(np.array([[1 / 2, 1 / 4], [1 / 12, 1 / 6]]))
-    assert rows.error == pytest.approx(1 / 6)  # column sums 7/12 and 5/12 against 1/2 each
+    assert rows.error == pytest.approx(1 / 6)  # The column sums are 7/12 and 5/12 instead of 1/2.
     assert columns.v == pytest.approx(np.array([6 / 7, 6 / 5]))
     assert columns.plan == pytest.approx(np.array([[3 / 7, 3 / 10], [1 / 14, 1 / 5]]))
     assert (start.iteration, rows.iteration, columns.iteration) == (0, 1, 1)
@@ -77,13 +89,13 @@ def test_iterates_are_those_of_the_solver(problem, epsilon, count):
     how = TransportSettings(epsilon=epsilon, tolerance=1e-12, max_iterations=count)
     tensors = [torch.from_numpy(each.astype(np.float32)).unsqueeze(0) for each in (cost, a, b)]
     solved = solve(*tensors, how)
-    if solved.iterations[0] == count:  # It stops early if rounding leaves no error.
+    if solved.iterations[0] == count:  # The solver stops early if rounding leaves no error.
         assert solved.marginal_error[0] == pytest.approx(mine.error, abs=1e-5)
         assert plan(tensors[0][0], solved, 0, how) == pytest.approx(mine.plan, abs=1e-5)
 
 
 @settings(max_examples=25)
-@example(1956)  # It converges slowly: 3,000 iterations are not enough.
+@example(1956)  # This problem needs more than 3,000 iterations.
 @given(st.integers(0, 2**32 - 1))
 def test_as_epsilon_falls_the_plan_becomes_the_exact_one(seed):
     rng = np.random.default_rng(seed)
@@ -95,7 +107,7 @@ def test_as_epsilon_falls_the_plan_becomes_the_exact_one(seed):
     assert all(end.error <= 1e-4 for end in ends)  # A plan with larger errors may cost less than the exact one.
     above = [float((end.plan * cost).sum()) - exact for end in ends]
     assert above[0] > above[1] - 1e-4 > above[2] - 2e-4
-    # An entropic plan costs at most epsilon times its entropy more than the exact one, and that is at most log 20.
+    # An entropic plan costs at most epsilon log 20 more than the exact one, because log 20 bounds its entropy.
     assert -1e-3 < above[2] < 0.003 * np.log(20) + 1e-3
 
 

@@ -178,7 +178,7 @@ def test_marginals_follow_their_definition(variant):
         torch.testing.assert_close(b[s], raw_b / raw_b.sum() if raw_b.sum() > 0 else torch.full((5,), 1 / 5))
 
 
-def test_a_side_without_agreement_has_equal_weights():
+def test_an_image_without_agreement_gets_equal_weights():
     patches = torch.tensor([[1.0, 0.0], [2.0, 0.0]])
     a, b = marginals(torch.tensor([-1.0, 0.0]), patches, torch.tensor([[-1.0, 0.0]]), patches[None], Variant.RELEASED)
     assert a.tolist() == [[0.5, 0.5]]
@@ -243,7 +243,7 @@ def test_parallel_exact_solves_keep_the_warning_filters(monkeypatch):
 
 
 def test_two_threads_can_solve_with_any_numba_threading_layer():
-    """numba's own threads end the process on a concurrent call; Windows and macOS often use them."""
+    """The threading layer "workqueue", common on Windows and macOS, ends the process on a concurrent call."""
     program = """
 import threading, torch
 from fpc_core.config import TransportSettings
@@ -251,10 +251,10 @@ from fpc_core.matching.transport import solve
 cost = torch.rand(40, 60, 80)
 a, b = torch.full((40, 60), 1 / 60), torch.full((40, 80), 1 / 80)
 work = lambda: [solve(cost, a, b, TransportSettings(tolerance=1e-5)) for _ in range(5)]
-visitors = [threading.Thread(target=work) for _ in range(4)]
-[each.start() for each in visitors]; [each.join() for each in visitors]
-print("all served")
+threads = [threading.Thread(target=work) for _ in range(4)]
+[each.start() for each in threads]; [each.join() for each in threads]
+print("all ended")
 """
     environment = os.environ | {"NUMBA_THREADING_LAYER": "workqueue"}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
-    assert done.stdout.strip() == "all served", done.stderr
+    assert done.stdout.strip() == "all ended", done.stderr

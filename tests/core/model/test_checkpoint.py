@@ -1,4 +1,4 @@
-"""Checkpoints of every format are loaded, own ones are saved, and unsuitable ones are refused with a reason."""
+"""Checkpoints of every format are loaded, FPC checkpoints are saved, and unsuitable ones are refused with a reason."""
 
 import json
 import os
@@ -39,7 +39,7 @@ def released_weights() -> dict[str, torch.Tensor]:
 
 
 def transreid_weights(jigsaw: bool) -> dict[str, torch.Tensor]:
-    """The released weights reduced to what TransReID saves, with or without its jigsaw branch."""
+    """Return the released weights reduced to the tensors that TransReID saves, with or without its jigsaw branch."""
     weights = {name: value for name, value in released_weights().items() if not name.startswith("rec_")}
     if not jigsaw:
         return {name: value for name, value in weights.items() if not name.startswith("b1.")}
@@ -153,7 +153,7 @@ def test_the_decoder_of_transreid_is_a_copy_of_the_last_block(tmp_path):
     assert torch.equal(model.decoder.block.mlp.fc1.weight, released_weights()["b1.0.mlp.fc1.weight"])
     with torch.no_grad():
         model.decoder.block.mlp.fc1.weight.zero_()
-    assert model.head.blocks[0].mlp.fc1.weight.any()  # a copy, not the same tensor
+    assert model.head.blocks[0].mlp.fc1.weight.any()  # The two blocks share no tensor.
 
 
 def test_transreid_without_jigsaw_uses_its_last_block_as_head(tmp_path):

@@ -1,4 +1,4 @@
-"""Checkpoints as people have them: other objects, prefixes, sizes and layers are read, reported or refused by name."""
+"""Checkpoints with other objects, prefixes, sizes and layers are read, reported, or refused by name."""
 
 import argparse
 import operator
@@ -53,7 +53,14 @@ def reference(tmp_path_factory) -> str:
 
 
 def foreign_class(monkeypatch, module: str, name: str, base: type) -> type:
-    """Return a class that can be pickled as module.name; `forget` removes its module again."""
+    """Define a class that can be pickled under the name of a module that is not installed.
+
+    Args:
+        monkeypatch: The fixture that removes the module again.
+        module: The dotted name of the module.
+        name: The name of the class.
+        base: Its base class.
+    """
     made = type(name, (base,), {"__module__": module})
     parts = module.split(".")
     for end in range(1, len(parts) + 1):
@@ -87,7 +94,7 @@ def test_numpy_namespaces_and_paths_beside_the_tensors_are_passed_over(tmp_path,
 
 
 @pytest.mark.parametrize("older", [False, True], ids=["archive", "format before archives"])
-def test_what_is_passed_over_is_named(tmp_path, reference, older):
+def test_objects_that_are_passed_over_are_named(tmp_path, reference, older):
     content = {"model": PLAIN, "args": argparse.Namespace(lr=1e-3), "best": np.float64(0.5)}
     torch.save(content, tmp_path / "weights.pth", _use_new_zipfile_serialization=not older)
     model, report = load_checkpoint(tmp_path / "weights.pth")
@@ -121,7 +128,7 @@ def test_config_nodes_beside_the_tensors_are_passed_over(tmp_path, monkeypatch, 
     assert f"{module}.{name}" in report.aside
 
 
-def test_settings_beside_the_tensors_run_nothing(tmp_path):
+def test_settings_beside_the_tensors_run_no_code(tmp_path):
     hidden = argparse.Namespace(path=TouchOnLoad(tmp_path / "ran"))
     message = refusal({"model": PLAIN, "args": hidden}, tmp_path)
     assert "Python objects besides tensors (never executed): builtins.getattr" in message
@@ -129,12 +136,12 @@ def test_settings_beside_the_tensors_run_nothing(tmp_path):
 
 
 def test_a_function_named_like_a_setting_is_not_called(tmp_path, reference):
-    """A pickle that calls an allowed name with arguments gets a stand-in, not the function."""
+    """A placeholder replaces a function that a pickle calls under an allowed name."""
     assert weights_fingerprint(load({"model": PLAIN, "args": FailingCall()}, tmp_path)[0]) == reference
 
 
 class FailingCall:
-    """Its pickle calls operator.getitem, which would raise an error if it were called."""
+    """An object whose pickle calls operator.getitem, which would raise an error."""
 
     def __reduce__(self):
         return operator.getitem, ({}, "missing")
@@ -145,7 +152,9 @@ def test_a_refused_object_is_named(tmp_path, monkeypatch):
         torch.save(
             {"model": PLAIN, "x": foreign_class(patch, "project.engine", "Runner", object)()}, tmp_path / "a.pth"
         )
-    with pytest.raises(CheckpointError, match=r"a\.pth contains Python objects .*: project\.engine\.Runner\. Where"):
+    with pytest.raises(
+        CheckpointError, match=r"a\.pth contains Python objects .*: project\.engine\.Runner\. Save the weights"
+    ):
         load_checkpoint(tmp_path / "a.pth")
 
 
@@ -178,7 +187,7 @@ def test_a_prefix_inside_the_names_is_removed(tmp_path, reference):
 
 @pytest.mark.parametrize("prefix", ["model.", ""])
 @pytest.mark.parametrize("name", ["center_loss.centers", "criterion.weight", "loss_fn.log_vars", "triplet.margin"])
-def test_losses_and_centres_are_left_aside_and_listed(tmp_path, reference, prefix, name):
+def test_losses_and_centres_are_excluded_and_listed(tmp_path, reference, prefix, name):
     weights = {prefix + key: each for key, each in PLAIN.items()} | {name: torch.zeros(20, WIDTH)}
     model, report = load({"state_dict": weights, "hyper_parameters": {}}, tmp_path)
     assert weights_fingerprint(model) == reference
@@ -202,7 +211,7 @@ def test_numbers_among_the_tensors_are_passed_over(tmp_path, reference):
     assert report.aside == "epoch"
 
 
-def test_two_models_in_one_file_are_named_instead_of_chosen(tmp_path):
+def test_two_models_in_one_file_are_refused_by_name(tmp_path):
     both = {f"{who}.{name}": each for who in ("student", "teacher") for name, each in PLAIN.items()}
     assert "contains 2 models, whose names begin with 'student.', 'teacher.'" in refusal(both, tmp_path)
 
@@ -254,14 +263,14 @@ def test_a_stated_size_determines_the_stride(tmp_path):
     ("positions", "answers"),
     [(18 * 9, "288x144 at stride 16, 256x128 at stride 14"), (24 * 8, "384x128 at stride 16, 256x192 at stride 16")],
 )
-def test_several_sizes_that_fit_are_asked_for(tmp_path, positions, answers):
+def test_several_fitting_sizes_are_listed_in_the_error(tmp_path, positions, answers):
     message = refusal(transreid_weights(positions), tmp_path)
     assert message.startswith(f"the {positions} position embeddings fit {answers}")
     assert "--image-size" in message
     assert "--stride" in message
 
 
-def test_positions_that_fit_no_usual_size_are_asked_for(tmp_path):
+def test_positions_that_fit_no_usual_size_are_refused(tmp_path):
     message = refusal(transreid_weights(7 * 13), tmp_path)
     assert message.startswith("the 91 position embeddings fit no usual image size and stride; state those")
 
@@ -271,13 +280,13 @@ def test_a_stated_size_that_does_not_fit_is_refused(tmp_path):
     assert message.startswith("384x128 pixels at stride 16 make 24 x 8 = 192 positions, but the file has 128")
 
 
-def test_what_was_assumed_is_always_printed(tmp_path):
+def test_assumptions_are_always_printed(tmp_path):
     _, report = load(PLAIN, tmp_path)
     text = str(report)
     for part in ("image size 256 x 128", "patch size 16", "stride 16", "width 192", "heads 3", "cameras 6"):
         assert part in text
     assert "assumed: image size 256x128 and stride 16" in text
-    assert "assumed: 3 heads (the usual number for width 192); --heads states another number" in text
+    assert "assumed: 3 heads (the usual number for width 192); --heads sets another number" in text
     assert "assumed: exact GELU and an epsilon of 1e-06 in the norms" in text
 
 

@@ -1,4 +1,4 @@
-"""The decoder: one row of a transformer block, without keys and values, against timm's whole block."""
+"""The decoder computes one row of a transformer block without keys and values, and equals timm's whole block."""
 
 from copy import deepcopy
 
@@ -38,7 +38,7 @@ def model() -> FPC:
 
 @pytest.fixture(scope="module")
 def scene() -> dict[str, torch.Tensor]:
-    """One query of M patches and its K neighbours."""
+    """Return tokens of a query with M patches and of its K neighbours."""
     generator = torch.Generator().manual_seed(3)
     return {
         "query_cls": torch.randn(CONFIG.width, generator=generator),
@@ -50,7 +50,7 @@ def scene() -> dict[str, torch.Tensor]:
 
 
 def full_attention(block, tokens: torch.Tensor) -> torch.Tensor:
-    """(heads, T, T) of one image, written out."""
+    """Return the attention (heads, T, T) of a block by its definition, for tokens (T, C) of one image."""
     attn = block.attn
     split = (3, attn.num_heads, attn.head_dim)
     query, key, _ = attn.qkv(block.norm1(tokens)).unflatten(-1, split).permute(1, 2, 0, 3)
@@ -96,7 +96,7 @@ def test_the_global_head_equals_its_blocks_and_norm():
     torch.testing.assert_close(head(tokens), whole, atol=1e-5, rtol=1e-5)
 
 
-def test_a_head_without_blocks_is_the_norm_alone():
+def test_a_head_without_blocks_is_only_the_norm():
     head = GlobalHead(ModelConfig(width=48, depth=2, heads=4, token_blocks=2, stride=16)).eval()
     tokens = torch.randn(2, 5, 48)
     assert torch.equal(head(tokens), head.norm(tokens[:, 0]))
@@ -163,7 +163,7 @@ def test_rows_that_share_tokens_equal_separate_rows(model):
 
 @pytest.mark.parametrize("strength", [1.0, 100.0])
 def test_rows_without_one_token_equal_the_row_of_the_others(model, strength):
-    """At strength 100 single tokens have all the attention of a head."""
+    """At strength 100, a single token has all the attention of a head."""
     block = deepcopy(model.decoder.block).double()
     block.attn.qkv.weight[: CONFIG.width] *= strength
     tokens = torch.randn(30, CONFIG.width, generator=torch.Generator().manual_seed(5)).double()

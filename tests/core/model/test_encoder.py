@@ -1,4 +1,4 @@
-"""The sparse encoder against timm's plain Vision Transformer, and what dropping may and may not change."""
+"""The sparse encoder equals timm's plain Vision Transformer, and dropping changes nothing but what it should."""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -32,7 +32,7 @@ def _without_gradients():
 
 
 def lively(encoder: SparseEncoder) -> SparseEncoder:
-    """Weights large enough for attention to differ clearly between patches."""
+    """Give an encoder weights that are large enough for attention to differ clearly between patches."""
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in encoder.parameters():
@@ -42,7 +42,7 @@ def lively(encoder: SparseEncoder) -> SparseEncoder:
 
 
 def plain_vit(encoder: SparseEncoder) -> VisionTransformer:
-    """timm's own model with the encoder's weights, without its norm."""
+    """Return timm's model with the encoder's weights and without a final norm."""
     config = encoder.config
     vit = VisionTransformer(
         img_size=config.image_size,
@@ -174,7 +174,7 @@ def test_patches_overlap_at_any_stride(images, stride, grid):
     encoding = encoder(images[:1], None, PruneSettings(0.8, blocks=(1,)))
     assert encoding.grid == grid
     assert encoding.stages[0].entered.shape[1] == grid[0] * grid[1]
-    # the patch at row 1, column 2 starts at pixel (stride, 2 stride)
+    # The patch at row 1, column 2 starts at pixel (stride, 2 stride).
     patch = images[:1, :, stride : stride + 16, 2 * stride : 2 * stride + 16]
     first = encoder.embed(images[:1], None)[0, 1 + grid[1] + 2]
     alone = torch.einsum("chw,ochw->o", patch[0], encoder.patch_embed.weight) + encoder.patch_embed.bias
@@ -217,7 +217,7 @@ def test_wrong_input_is_named(encoder, images):
         encoder.finish(encoder.prefix(images, None, block=3), PRUNE)
 
 
-def test_followed_blocks_have_the_attention_and_drops_of_a_search(encoder, images):
+def test_traced_blocks_have_the_attention_and_drops_of_a_search(encoder, images):
     cameras = torch.tensor([0, 1, 2])
     stages = trace_blocks(encoder.blocks, encoder.embed(images, cameras), PRUNE)
     assert [stage.block for stage in stages] == list(range(7))
@@ -231,7 +231,7 @@ def test_followed_blocks_have_the_attention_and_drops_of_a_search(encoder, image
     assert [stage.kept.shape[1] for stage in stages] == [128, 128, 90, 90, 63, 63, 45]
 
 
-def test_a_followed_block_without_a_drop_has_its_own_attention(encoder, images):
+def test_a_traced_block_without_a_drop_has_its_own_attention(encoder, images):
     tokens = encoder.embed(images, None)
     stage = trace_blocks(encoder.blocks, tokens, PRUNE)[1]
     tokens = encoder.blocks[0](tokens)

@@ -37,14 +37,14 @@ SHAPE = {"embed_dim": WIDTH, "depth": DEPTH, "num_heads": HEADS, "mlp_ratio": 2,
 
 
 def random_vit(kind: type[VisionTransformer] = VisionTransformer, **options) -> VisionTransformer:
-    """A Vision Transformer of timm with random weights in every part."""
+    """Return a Vision Transformer of timm, with `options` of its constructor and random weights in every layer."""
     vit = kind(**{"img_size": SIZE, **SHAPE, **options}).eval()
     vit.load_state_dict(random_tensors({name: tuple(each.shape) for name, each in vit.state_dict().items()}))
     return vit
 
 
 def by_timm(vit: VisionTransformer, images: Tensor) -> tuple[Tensor, Tensor]:
-    """All tokens after all blocks but the last, and the final `[cls]` token."""
+    """Return all tokens after the second last block and the final `[cls]` token, computed by timm."""
     with torch.inference_mode():
         patches, extra = vit.forward_intermediates(
             images, indices=[DEPTH - 2], return_prefix_tokens=True, output_fmt="NLC", intermediates_only=True
@@ -111,7 +111,7 @@ def test_the_teacher_of_a_dino_checkpoint_computes_the_same_as_timm(tmp_path):
 
 
 def deit3_names(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The names in the code of DeiT-III."""
+    """Rename tensors from timm's names to those of the code of DeiT-III."""
     return {
         name.replace("ls1.gamma", "gamma_1").replace("ls2.gamma", "gamma_2"): each for name, each in tensors.items()
     }
@@ -130,7 +130,7 @@ def test_deit3_computes_the_same_as_timm(tmp_path, names):
 
 
 def dinov2_names(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The names in the code of DINOv2, where `[cls]` has a position: timm adds it to the token."""
+    """Rename tensors to DINOv2's names, and split off the position of `[cls]`, which timm adds to the token."""
     renamed = {name.replace("reg_token", "register_tokens"): each for name, each in tensors.items()}
     own = torch.full((1, 1, WIDTH), 0.25)
     renamed["pos_embed"] = torch.cat((own, tensors["pos_embed"]), dim=1)
@@ -213,7 +213,7 @@ def test_extra_tokens_are_never_dropped(tmp_path):
     assert whole.tokens.shape == (2, 1 + 1 + 8, WIDTH)
 
 
-def test_patches_are_ranked_by_the_attention_to_patches_alone(tmp_path):
+def test_patches_are_ranked_by_the_attention_to_patches_only(tmp_path):
     model, images = deit(tmp_path), random_images(SIZE)
     with torch.inference_mode():
         tokens = model.encoder.blocks[0](model.encoder.embed(images, None))
@@ -228,13 +228,13 @@ def test_patches_are_ranked_by_the_attention_to_patches_alone(tmp_path):
     assert torch.equal(stage.kept, expected.argsort(dim=1, descending=True, stable=True)[:, :4])
 
 
-def test_the_gallery_memory_holds_patches_without_extra_tokens(tmp_path):
+def test_the_gallery_memory_stores_patches_without_extra_tokens(tmp_path):
     model, images = deit(tmp_path, depth=12), random_images(SIZE)
     features = GalleryEncoder(model)(images, None)
     assert features.patches.shape == (2, model.config.patches, WIDTH)
     with torch.inference_mode():
         patches = model.encode(images, None, PruneSettings(1.0)).patches
-    np.testing.assert_allclose(features.patches, patches, rtol=1e-3, atol=1e-4)  # float16
+    np.testing.assert_allclose(features.patches, patches, rtol=1e-3, atol=1e-4)  # The memory stores float16.
 
 
 def test_extra_tokens_survive_saving(tmp_path):

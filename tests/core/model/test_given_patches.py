@@ -1,4 +1,4 @@
-"""The strategy `given`: the model's own choice gives its own result, and nothing dropped equals keep rate 1."""
+"""The strategy `given` repeats other strategies with their patches, and equals keep rate 1 without any."""
 
 from dataclasses import replace
 from functools import cache
@@ -27,7 +27,7 @@ SOME = PRUNE.with_given(((0, 5), (), (127,)))
 
 @cache
 def encoder() -> SparseEncoder:
-    """An encoder with weights large enough for attention to differ clearly between patches."""
+    """Return an encoder whose weights are large enough for attention to differ clearly between patches."""
     model, generator = SparseEncoder(CONFIG), torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -114,7 +114,7 @@ def test_dropped_given_patches_have_no_later_effect():
         assert torch.equal(encoder().finish(entering, prune).tokens, plain.tokens)
 
 
-def test_followed_blocks_drop_the_given_patches():
+def test_traced_blocks_drop_the_given_patches():
     images = torch.randn(1, 3, 256, 128, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
         stages = trace_blocks(encoder().blocks, encoder().embed(images, None), SOME)
@@ -182,8 +182,8 @@ def test_settings_without_given_patches_are_written_as_before():
 
 def test_recipes_of_many_queries_refuse_the_patches_of_one():
     chosen = QuerySettings(SOME)
-    with pytest.raises(RecipeError, match="patches belong to one query"):
+    with pytest.raises(RecipeError, match="is for one query only"):
         ScoreRecipe(settings=chosen)
     for kind, queries in ((FigureKind.DROP_PROCESS, ("a", "b")), (FigureKind.KEEP_RATES, ("a",))):
-        with pytest.raises(RecipeError, match="allows a single query"):
+        with pytest.raises(RecipeError, match="is for one query, but"):
             FigureRecipe(kind, queries, chosen)

@@ -1,4 +1,4 @@
-"""Parity with the released code: the model's part of tests/golden (see its README)."""
+"""Encoder and decoder compute the values of the released code that are stored in tests/golden (see its README)."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from fpc_core.model.fpc import FPC
 from fpc_core.results import Encoding
 from tests.support.golden_data import Golden, load_golden
 
-TIE = 1e-7  # attention values nearer than this are equal up to the order of float32 sums
+TIE = 1e-7  # Attention values that differ by less may swap, because the order of float32 sums differs.
 
 
 @pytest.fixture(scope="module", params=[11, 16], ids=["stride 11", "stride 16"])
@@ -42,9 +42,7 @@ def test_kept_patches_are_those_of_the_released_code(golden, model, keep_rate):
         theirs = np.take_along_axis(entered, expected[f"query_kept_{keep_rate}_stage{i}"], axis=1)
         ours = stage.kept.numpy()
         np.testing.assert_array_equal(np.sort(ours, axis=1), np.sort(theirs, axis=1))
-        for image, index in np.argwhere(
-            ours != theirs
-        ):  # The patches are the same; their order may differ for ties only.
+        for image, index in np.argwhere(ours != theirs):  # Only ties may differ in order.
             scores = dict(zip(stage.entered[image].tolist(), stage.attention[image].tolist(), strict=True))
             assert abs(scores[ours[image, index]] - scores[theirs[image, index]]) < TIE
         entered = theirs

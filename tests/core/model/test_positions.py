@@ -22,7 +22,7 @@ def test_stated_sizes_and_strides_are_taken_as_they_are(size, stride):
 
 
 @pytest.mark.parametrize("positions", [162, 192, 200, 374])
-def test_sizes_that_fit_equally_are_asked_for(positions):
+def test_sizes_that_fit_equally_are_listed_in_the_error(positions):
     with pytest.raises(ValueError, match=rf"the {positions} position embeddings fit .* at stride .*, .*--image-size"):
         place(positions, 16, None, None, is_plain=False)
     assert trained_grid(positions, 16, is_plain=False) is None
@@ -53,7 +53,7 @@ def test_image_sizes_are_read_from_text(text):
 
 
 @pytest.mark.parametrize("text", ["", "384", "0x128", "9999x128", "axb", "384x192x3", "-1x128"])
-def test_text_that_is_no_image_size_is_refused(text):
+def test_text_that_is_not_an_image_size_is_refused(text):
     with pytest.raises(ValueError, match="an image size must be HEIGHTxWIDTH in pixels, up to 4096"):
         parse_size(text)
 

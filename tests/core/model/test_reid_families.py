@@ -60,7 +60,7 @@ def test_the_report_states_what_clip_reid_has_and_fpc_lacks(tmp_path):
     model, report = load(clip_reid(), tmp_path)
     assert torch.equal(model.bottleneck.weight, clip_reid()["bottleneck.weight"])
     assert "bottleneck_proj: 5 keys" in report.ignored
-    assert "image_encoder: 1 key" in report.ignored  # The projection.
+    assert "image_encoder: 1 key" in report.ignored  # The projection is not used.
     assert any(text.startswith("quick GELU and an epsilon of 1e-05") for text in report.assumed)
     assert any("projection to the space of texts is not used" in text for text in report.assumed)
     assert any("multiplied by 1 (SIE_COE)" in text for text in report.assumed)
@@ -78,7 +78,7 @@ def test_clip_reid_without_cameras_and_heads_is_read(tmp_path):
         assert model.encode(random_images(SIZE), None, PruneSettings(0.5)).tokens.shape == (2, 2, WIDTH)
 
 
-def test_the_mean_camera_of_clip_reid_is_added_to_cls_alone(tmp_path):
+def test_the_mean_camera_of_clip_reid_is_added_only_to_cls(tmp_path):
     model, report = load(clip_reid(), tmp_path)
     mean, _ = load_checkpoint(report.path, image_size=SIZE, stride=16, heads=HEADS, mean_camera=True)
     images, prune = random_images(SIZE), PruneSettings(1.0)
@@ -102,7 +102,13 @@ def test_embeddings_of_clip_reid_with_other_dimensions_are_named(tmp_path, name)
 
 
 def fine_tuned(encoder: dict[str, Tensor], neck: int = WIDTH, classifier: int = WIDTH) -> dict[str, Tensor]:
-    """An encoder with the heads that its code adds for training on ReID data."""
+    """Add the heads that ReID training code adds to an encoder.
+
+    Args:
+        encoder: Tensors of the encoder.
+        neck: The number of channels of the BNNeck.
+        classifier: The number of input channels of the classifier.
+    """
     heads = random_tensors({**neck_shapes(neck), "classifier.weight": (7, classifier)})
     return with_prefix("base.", encoder) | heads
 
@@ -142,7 +148,7 @@ def test_the_stem_survives_saving(tmp_path):
 
 
 def test_the_stem_of_other_devices_is_the_convolution():
-    """Other devices compute it as a matrix product; the meta device has shapes alone."""
+    """Devices other than the CPU compute the stem as a matrix product; the meta device checks its shape only."""
     stem, images = IcsStem().eval(), random_images((64, 48))
     with torch.no_grad():
         assert deepcopy(stem).to("meta")(images.to("meta")).shape == stem(images).shape == (2, 64, 32, 24)

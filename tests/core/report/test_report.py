@@ -1,4 +1,4 @@
-"""The report on many queries: its numbers against searches, and hostile files and names."""
+"""The numbers of a report equal those of searches, and hostile files and names do no harm."""
 
 import os
 import re
@@ -33,7 +33,17 @@ def workspace(small_places):
 
 
 def reported(workspace, sources, settings=SETTINGS, how=HOW):
-    """Return the page and its tree; the page is well-formed XML."""
+    """Render a report and parse it as XML, which fails if it is not well-formed.
+
+    Args:
+        workspace: The opened data, weights and gallery memory.
+        sources: The queries.
+        settings: The settings of the search.
+        how: The settings of the report.
+
+    Returns:
+        The page and its element tree.
+    """
     page = render(about(workspace, sources, settings, how, MADE), *explain(workspace, sources, settings, how))
     return page, ElementTree.fromstring(page.removeprefix("<!DOCTYPE html>").strip())
 
@@ -52,7 +62,7 @@ def article(tree, number):
 
 
 def strips(element):
-    """Return the captions of every strip."""
+    """Return the captions of the images in every strip of an element."""
     elements = (each for each in element.iter("div") if each.get("class", "").startswith("strip"))
     return [[words(figure.find("figcaption")) for figure in strip.iter("figure")] for strip in elements]
 
@@ -154,7 +164,7 @@ def test_the_page_fetches_nothing(two):
 
 @pytest.fixture
 def folder(tmp_path, small_places):
-    """A folder with two valid images, one of them with a hostile name, and every kind of invalid file."""
+    """Return a folder with two valid images, one with a hostile name, and one invalid file of every kind."""
     good = small_places.data / "query" / "0002_c1_f0000002.png"
     (tmp_path / "images" / "below").mkdir(parents=True)
     for path in (HOSTILE, "below/good.png"):
@@ -198,7 +208,7 @@ def test_a_query_of_the_data_is_recognised_in_a_folder(workspace, small_places):
     assert sources.more == 5
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
 def test_a_pipe_is_refused_without_waiting(workspace, folder):
     os.mkfifo(folder / "pipe.png")
     refused = images_of(folder, workspace.dataset, 50).refused
@@ -235,7 +245,7 @@ def test_a_target_identity_is_called_a_training_identity(workspace):
     assert "may not appear in the gallery" in words(tree.find(".//header"))
 
 
-def test_without_a_trained_classifier_an_identity_is_no_target(workspace):
+def test_an_identity_is_refused_as_target_without_a_classifier(workspace):
     untrained = replace(workspace, weights=replace(workspace.weights, fresh="rec_classifier: 1 key"))
     with pytest.raises(ValueError, match="has no identity classifier"):
         explain(untrained, queries_of(workspace.dataset, 1), SETTINGS, MapSettings(target=MapTarget.IDENTITY))
@@ -261,8 +271,8 @@ def test_the_command_writes_one_file_and_counts_skipped_queries(where, folder, t
     ("options", "message"),
     [
         (["gone"], "gone is not a folder"),
-        (["--queries", "0"], "1 to 500 queries, not 0"),
-        (["--queries", "501"], "make several reports"),
+        (["--queries", "0"], "must be in 1..500, got 0"),
+        (["--queries", "501"], "must be in 1..500, got 501"),
         (["--keep-rate", "0"], "keep rate must be in"),
     ],
 )
@@ -286,7 +296,7 @@ def test_an_empty_folder_is_refused(where, tmp_path, capsys):
 
 
 @pytest.mark.browser
-def test_a_browser_shows_it_without_errors_or_requests(browser, two, tmp_path):
+def test_a_browser_shows_the_report_without_errors_or_requests(browser, two, tmp_path):
     path = Path(tmp_path / "report.html")
     path.write_text(two[0], encoding="utf-8")
     page, events = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme="dark"), []

@@ -1,4 +1,4 @@
-"""Out of memory: smaller parts, then the CPU, and a notice for the user."""
+"""Without enough memory, work continues in smaller parts, then on the CPU, and a notice states it."""
 
 import logging
 from dataclasses import replace
@@ -16,13 +16,18 @@ from fpc_core.gallery.builder import build_memory
 from fpc_core.runtime.out_of_memory import OomFallback, OutOfMemoryError, collect_oom_events, is_out_of_memory
 from fpc_core.workspace import load_model, open_workspace
 
-CUDA = torch.device("cuda:0")  # only named
+CUDA = torch.device("cuda:0")  # No tensor is put on this device.
 OUT = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 SETTINGS = QuerySettings(neighbors=4, shortlist=12)
 
 
 def bounded(most, requested):
-    """A function that doubles rows and has memory for `most` of them at a time."""
+    """Return a function that doubles a range of rows, and runs out of memory above a number of rows.
+
+    Args:
+        most: The largest number of rows that fits.
+        requested: A list that collects (first row, end) of every call.
+    """
 
     def work(rows):
         requested.append((rows.start, rows.stop))
@@ -38,11 +43,17 @@ def joined(parts):
 
 
 def no_cpu():
-    raise AssertionError("the device was enough")
+    raise AssertionError("the CPU was used although the device has enough memory")
 
 
 def out_above(most, function, count_of):
-    """The function, with memory for `most` rows of its arguments at a time."""
+    """Return a function that runs out of memory above a number of rows.
+
+    Args:
+        most: The largest number of rows that fits.
+        function: The function to call otherwise.
+        count_of: A function that returns the number of rows of the arguments.
+    """
 
     def planted(*arguments):
         if count_of(*arguments) > most:
@@ -64,7 +75,7 @@ def images(workspace):
     return pictures, torch.tensor([each.camera for each in records])
 
 
-def test_what_fits_is_computed_at_once_without_a_notice():
+def test_rows_that_fit_are_computed_at_once_without_a_notice():
     requested = []
     with collect_oom_events() as notices:
         assert OomFallback("it", CUDA)(5, bounded(5, requested), joined, no_cpu) == [0, 2, 4, 6, 8]
@@ -222,7 +233,7 @@ def test_a_gallery_memory_built_in_smaller_parts_is_equal(small_places, workspac
     np.testing.assert_allclose(built.cls, expected.cls, atol=1e-4)
     np.testing.assert_allclose(built.features, expected.features, atol=1e-3)
     rows = np.arange(len(expected))
-    np.testing.assert_allclose(built.tokens[rows], expected.tokens[rows], atol=4e-3)  # float16 of values up to 4
+    np.testing.assert_allclose(built.tokens[rows], expected.tokens[rows], atol=4e-3)  # Values up to 4 in float16.
 
 
 def test_out_of_memory_is_one_line_on_stderr(small_places, tmp_path, monkeypatch, capsys):

@@ -27,7 +27,7 @@ def run_in_two_processes(arguments, folder):
 
 
 def test_two_processes_write_the_tables_of_one(tmp_path, monkeypatch):
-    """Table 7 has deferred points; the demo has several batches of queries."""
+    """Table 7 has deferred points and the demo several batches of queries, so all kinds of work are divided."""
     arguments = ["evaluate", "--tables", "7", "--resamples", "20", "--out"]
     done = run_in_two_processes([*arguments, str(tmp_path / "two")], tmp_path / "cache")
     assert done.returncode == 0, done.stderr[-3000:]

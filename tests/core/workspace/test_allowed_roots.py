@@ -32,7 +32,7 @@ def lay_out(folder, images=IMAGES):
 
 @pytest.fixture
 def house(tmp_path):
-    """A root with two datasets, weights and a gallery memory; beside it a folder outside the roots."""
+    """Return a folder with a root, which has two datasets, weights and a gallery memory, and a folder outside it."""
     sets = tmp_path / "sets"
     lay_out(sets / "duke")
     for person in ("anna", "bert"):
@@ -124,7 +124,7 @@ def test_any_path_outside_the_roots_gets_the_same_message(house, roots, name):
 def test_case_matters_if_it_does_on_the_disk(house, roots):
     upper = house / "SETS" / "duke"
     if upper.exists():
-        pytest.skip("this disk does not tell upper from lower case")
+        pytest.skip("this file system ignores case")
     with pytest.raises(OutsideRootsError):
         resolve(str(upper), roots)
 
@@ -256,7 +256,7 @@ def test_invalid_names_are_refused(roots, house, name):
     assert not path.exists() if len(name) < 250 else True
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with a name")
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
 def test_pipes_and_devices_are_not_offered(house, roots):
     os.mkfifo(house / "sets" / "models" / "pipe.pth")
     (house / "sets" / "models" / "zero.pth").symlink_to("/dev/zero")

@@ -1,4 +1,4 @@
-"""Whether a gallery memory belongs to chosen data and weights is known before anything is opened."""
+"""An inspection finds out whether a gallery memory belongs to data and weights without opening it."""
 
 from dataclasses import replace
 
@@ -28,7 +28,7 @@ def test_a_memory_of_these_data_and_weights_fits(small_places, dataset, weights)
     result = inspect_memory(small_places.memory, dataset, weights)
     assert (result.status, result.images) == (MemoryStatus.FITS, 32)
     total_bytes = sum(path.stat().st_size for path in small_places.memory.glob("*.npy"))
-    assert total_bytes - result.size == 4 * 128  # the headers of tokens, cls, features and checksums
+    assert total_bytes - result.size == 4 * 128  # The headers of four arrays do not count.
     assert result.size == memory_bytes(CONFIG, 32)
 
 
@@ -53,7 +53,7 @@ def test_missing_unfinished_and_unusable_memories_are_distinguished(small_places
     steps.close()
     result = inspect_memory(directory, larger, weights)
     assert (result.status, result.done, result.images) == (MemoryStatus.UNFINISHED, 32, 64)
-    assert inspect_memory(directory, dataset, weights).status is MemoryStatus.MISSING  # It was built from other files.
+    assert inspect_memory(directory, dataset, weights).status is MemoryStatus.MISSING  # The files differ.
     result = inspect_memory(small_places.data, dataset, weights)
     assert result.status is MemoryStatus.UNUSABLE
     assert "is not a gallery memory" in result.why

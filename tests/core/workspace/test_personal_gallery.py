@@ -1,4 +1,4 @@
-"""A gallery of a visitor's own images: encoded as on disk, searched alone, without labels."""
+"""A visitor's own gallery is encoded like one on disk, searched separately, and has no labels."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -70,7 +70,7 @@ def test_a_search_equals_that_of_a_retriever_on_the_same_tokens(workspace, image
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_small_galleries_are_ranked_and_a_query_finds_only_others(workspace, images, count):
+def test_small_galleries_are_ranked_and_the_query_is_excluded(workspace, images, count):
     own = gallery(workspace, images[:count])
     trace = search(own, images[0])
     expected = {0} if count == 1 else set(range(1, count))
@@ -119,7 +119,7 @@ def test_keys_depend_on_images_and_names(workspace, images):
 
 def test_an_empty_gallery_and_equal_images_are_refused(workspace, images):
     for some in ([], [images[0], images[0]]):
-        with pytest.raises(ValueError, match="at least one image, and no image twice"):
+        with pytest.raises(ValueError, match="at least one image and no duplicates"):
             with_gallery(workspace, ["x"] * len(some), some, encode_images(workspace, some))
 
 

@@ -48,7 +48,7 @@ def test_the_shipped_demo_opens_with_its_weights_and_memory():
     assert len(workspace.retriever.memory) == 1160
 
 
-def test_other_weights_than_those_of_the_memory_are_named(small_places, tmp_path):
+def test_weights_that_do_not_belong_to_the_memory_are_named(small_places, tmp_path):
     model, _ = load_checkpoint(small_places.weights)
     with torch.no_grad():
         model.encoder.cls_token.add_(1.0)
@@ -61,7 +61,7 @@ def test_other_weights_than_those_of_the_memory_are_named(small_places, tmp_path
 @pytest.mark.parametrize(
     ("part", "error"), [("data", DatasetError), ("weights", CheckpointError), ("memory", GalleryMemoryError)]
 )
-def test_anything_missing_is_named(small_places, tmp_path, part, error):
+def test_a_missing_part_is_named(small_places, tmp_path, part, error):
     with pytest.raises(error, match="nowhere"):
         open_workspace(replace(small_places, **{part: tmp_path / "nowhere"}), "cpu")
 
