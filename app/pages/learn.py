@@ -101,7 +101,15 @@ def render_navigation(number: int) -> None:
 
 
 def render_try_it(workspace: Workspace, query: Query, view: View, context: LessonContext, key: str) -> None:
-    """Render a choice of other queries for this step, a link to Explore, and downloads."""
+    """Render a choice of other queries for this step, a link to Explore, and downloads.
+
+    Args:
+        workspace: Workspace of the query.
+        query: Query image.
+        view: View to open in Explore.
+        context: Context of the query.
+        key: Key of the step.
+    """
     st.header("Try it on your query")
     if is_dataset_query(query):
         explore = st.Page(Path(__file__).with_name("explore.py"), default=True)
