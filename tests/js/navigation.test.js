@@ -15,7 +15,7 @@ test("nothing is sent between the click on a page link and that page", () => {
   const { window, repeatUntilAnswered, location } = load(FILES, NAMES);
   let sent = 0;
   const send = () => (sent += 1);
-  window.fpcNavigation.note(click("/data"));
+  window.fpcNavigation.recordClick(click("/data"));
   repeatUntilAnswered({}, send);
   assert.equal(sent, 0);
   location.pathname = "/data";
@@ -25,7 +25,7 @@ test("nothing is sent between the click on a page link and that page", () => {
 
 test("a navigation that never arrives blocks messages for 15 seconds only", () => {
   const { window, performance } = load(FILES, NAMES);
-  window.fpcNavigation.note(click("/data"));
+  window.fpcNavigation.recordClick(click("/data"));
   performance.now = () => 14_999;
   assert.equal(window.fpcNavigation.pending, true);
   performance.now = () => 15_000;
@@ -35,14 +35,14 @@ test("a navigation that never arrives blocks messages for 15 seconds only", () =
 test("links to the current page, other sites and new tabs block nothing", () => {
   const { window } = load(FILES, NAMES);
   for (const event of [click("/?query=1"), click("https://elsewhere/data"), click("/data", { ctrlKey: true })]) {
-    window.fpcNavigation.note(event);
+    window.fpcNavigation.recordClick(event);
     assert.equal(window.fpcNavigation.pending, false);
   }
 });
 
 test("a click on a page link adds one entry to the history", () => {
   const { window, history, location } = load(FILES, NAMES);
-  window.fpcNavigation.note(click("/lab?l_gamma=0.7"));
+  window.fpcNavigation.recordClick(click("/lab?l_gamma=0.7"));
   history.pushState(null, "", "/?l_gamma=0.7");
   history.pushState(null, "", "/lab?l_gamma=0.7");
   assert.deepEqual(history.entries, ["/", "/lab?l_gamma=0.7"]);
@@ -57,7 +57,7 @@ test("the link to the first page has an empty path, with or without parameters",
     const { window, history, location } = load(FILES, NAMES);
     location.pathname = "/evaluate";
     location.href = "http://app/evaluate";
-    window.fpcNavigation.note(click(href));
+    window.fpcNavigation.recordClick(click(href));
     assert.equal(window.fpcNavigation.pending, true);
     history.pushState(null, "", "/evaluate?gamma=0.7");
     history.pushState(null, "", "/?gamma=0.7");

@@ -38,5 +38,5 @@ test("flows come heaviest first", () => {
 test("the sum of all contributions is D_EMD, and a plan that moves nothing is explained", () => {
   assert.equal(sumText(totals(PAIR, GEOMETRY), 0.3125), "Sum of all patch contributions 0.3125 = D_EMD 0.3125");
   const empty = { ...PAIR, plan: Float32Array.of(0, 0) };
-  assert.match(sumText(totals(empty, GEOMETRY), 1), /nothing moves, and D_EMD is set to 1.0000$/);
+  assert.match(sumText(totals(empty, GEOMETRY), 1), /no weight moves and D_EMD is set to 1.0000$/);
 });
