@@ -9,7 +9,7 @@ from PIL import Image
 
 from tests.browser.test_accessibility import severe_problems
 from tests.browser.test_own_images import first_cards, paste, wait_for_selected
-from tests.support.browser import captions, console_errors, drawn_anew, open_demo, order, settle, until
+from tests.support.browser import captions, console_errors, open_demo, order, settle, until, wait_for_frame
 
 pytestmark = pytest.mark.browser
 QUERIES = Path(__file__).resolve().parents[2] / "assets" / "demo" / "query"
@@ -62,7 +62,7 @@ def choose_photo(page, data=None, name="street.jpg"):
 
 def boxes(page):
     """Return left, top, width and height of every box in pixels of the photo, as its label says."""
-    drawn_anew(page)
+    wait_for_frame(page)
     labels = page.locator(BOX).evaluate_all("boxes => boxes.map((box) => box.getAttribute('aria-label'))")
     return [tuple(map(int, re.findall(r"\d+", label)[2:])) for label in labels]
 

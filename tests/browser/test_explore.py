@@ -1,4 +1,4 @@
-"""The Explore page of the demo, driven in Chromium as a visitor would: choose, move every dial, upload."""
+"""The Explore page of the demo, driven in Chromium as a visitor would: choose, move every slider, upload."""
 
 import pytest
 

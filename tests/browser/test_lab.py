@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.browser import captions, drawn_anew, settle, until, visit
+from tests.support.browser import captions, settle, until, visit, wait_for_frame
 
 pytestmark = pytest.mark.browser
 
@@ -46,7 +46,7 @@ def drag(page, what, dx, dy):
     page.mouse.down()
     page.mouse.move(x + dx, y + dy, steps=6)
     page.mouse.up()
-    drawn_anew(page)
+    wait_for_frame(page)
 
 
 def drawn(page):

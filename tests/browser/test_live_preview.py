@@ -7,7 +7,7 @@ import pytest
 
 from fpc_core.matching.ranking import swap_alphas
 from fpc_core.results import Shortlist
-from tests.support.browser import captions, dial, dragging, drawn_anew, move, open_demo, open_tab, order, settle
+from tests.support.browser import captions, dragging, move, open_demo, open_tab, order, settle, slider, wait_for_frame
 
 pytestmark = pytest.mark.browser
 
@@ -110,13 +110,13 @@ def test_dragging_k_moves_the_decoder_marks(page):
 def test_a_slider_is_moved_by_keyboard_and_has_help(page):
     move(page, "Patch-matching weight", "ArrowRight", 3)
     assert "alpha=0.43" in page.url
-    assert dial(page, "Patch-matching weight").get_attribute("aria-valuetext") == "0.43"
+    assert slider(page, "Patch-matching weight").get_attribute("aria-valuetext") == "0.43"
     page.get_by_role("button", name="What is Keep rate γ?").click()
     assert page.get_by_text("Fraction of patches kept at each of the three pruning layers").is_visible()
 
 
 def test_an_answer_during_key_presses_reverts_none_of_them(page):
-    thumb = dial(page, "Patch-matching weight")
+    thumb = slider(page, "Patch-matching weight")
     thumb.press("Home")
     settle(page)
     thumb.press("ArrowRight")
@@ -124,7 +124,7 @@ def test_an_answer_during_key_presses_reverts_none_of_them(page):
     for _ in range(60):
         thumb.press("ArrowRight")
         page.wait_for_timeout(30)  # too short to be let go
-    drawn_anew(page)
+    wait_for_frame(page)
     assert thumb.get_attribute("aria-valuetext") == "0.61"
     page.wait_for_timeout(200)
     settle(page)
@@ -199,7 +199,7 @@ def test_an_answer_during_a_chart_drag_does_not_end_the_drag(page):
     chart.scroll_into_view_if_needed()
     box = chart.bounding_box()
     answered = page.evaluate("fpcLive.answer.gamma")
-    dial(page, "Keep rate").press("ArrowRight" if answered < 0.7 else "ArrowLeft")
+    slider(page, "Keep rate").press("ArrowRight" if answered < 0.7 else "ArrowLeft")
     page.wait_for_timeout(200)  # long enough to be let go
     page.mouse.move(box["x"] + box["width"] * 0.8, box["y"] + box["height"] / 2)
     page.mouse.down()
@@ -221,7 +221,7 @@ def test_another_mouse_button_starts_no_drag(page, where):
     box = place.bounding_box()
     page.mouse.move(box["x"] + box["width"] * 0.8, box["y"] + box["height"] / 2)
     page.mouse.down(button="right")
-    drawn_anew(page)
+    wait_for_frame(page)
     assert not page.evaluate("fpcLive.isDragging")
     assert page.evaluate("fpcLive.view.alpha") == page.evaluate("fpcLive.answer.alpha")
 

@@ -6,7 +6,7 @@ import pytest
 
 from fpc_core.data.datasets import open_dataset
 from fpc_core.workspace import Places
-from tests.support.browser import dial, settle
+from tests.support.browser import settle, slider
 
 pytestmark = pytest.mark.browser
 
@@ -42,8 +42,8 @@ def test_a_cell_opens_explore_with_its_settings(sweep):
     settle(sweep)
     assert "alpha=0.7" in sweep.url
     assert "/sweep" not in sweep.url
-    assert dial(sweep, "Patch-matching weight").input_value() == "0.7"
-    assert dial(sweep, "Keep rate").input_value() == "0.8"
+    assert slider(sweep, "Patch-matching weight").input_value() == "0.7"
+    assert slider(sweep, "Keep rate").input_value() == "0.8"
     assert sweep.get_by_test_id("stSidebar").get_by_role("combobox", name="Query").input_value() == query
 
 

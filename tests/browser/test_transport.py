@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.support.browser import dial, drawn_anew, open_demo, open_tab, settle
+from tests.support.browser import open_demo, open_tab, settle, slider, wait_for_frame
 
 pytestmark = pytest.mark.browser
 NOTHING = "Hover over a patch"
@@ -23,7 +23,7 @@ def cell(page, side, index):
 
 
 def description(page):
-    drawn_anew(page)
+    wait_for_frame(page)
     return page.locator(".transport .description").inner_text()
 
 
@@ -92,7 +92,7 @@ def test_a_pin_survives_a_reload_and_another_setting(page, url):
     assert description(page).startswith("Gallery patch, row 12, column 6 (pinned)")
     page.mouse.move(*cell(page, "query", kept(page)))
     assert description(page).startswith("Query patch")
-    dial(page, "Patch-matching weight").press("ArrowRight")
+    slider(page, "Patch-matching weight").press("ArrowRight")
     settle(page)
     page.mouse.move(2, 2)
     assert description(page).startswith("Gallery patch, row 12, column 6 (pinned)")
@@ -113,7 +113,7 @@ def test_all_flows_follow_their_threshold(page):
     counted = page.locator(".threshold .faint", has_text="flows")
     few = int(re.search(r"(\d+) flows", counted.inner_text())[1])
     page.get_by_label("Threshold of all flows").press("End")
-    drawn_anew(page)
+    wait_for_frame(page)
     assert int(re.search(r"(\d+) flows", counted.inner_text())[1]) > few
 
 
@@ -148,7 +148,7 @@ def test_scrubbing_shows_the_patches_that_enter_each_block(page):
     for _ in range(12):
         scrubber.press("ArrowLeft")
     for block in range(12):
-        drawn_anew(page)
+        wait_for_frame(page)
         text = scrubber.get_attribute("aria-valuetext")
         assert text.startswith(f"Layer {block}:")
         entered.append(int(re.search(r"(\d+) patches", text)[1]))
@@ -166,7 +166,7 @@ def test_a_comparison_explains_itself_and_every_patch(page):
     assert table[2][3] == gap
     assert round(float(table[1][3]) - float(table[0][3]), 4) == float(gap)
     page.mouse.move(*cell(page, "margin", index))
-    drawn_anew(page)
+    wait_for_frame(page)
     assert re.search(r"favours #\d+ by 0\.\d{5}", page.locator(".margin .description").inner_text())
 
 

@@ -22,7 +22,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from playwright.sync_api import ConsoleMessage, Error, Locator, Page, sync_playwright
 
-from tests.support.browser import WATCH, settle
+from tests.support.browser import TRACK_MESSAGES, settle
 from tests.support.server import chromium, resident, server
 
 PAGES = ("Explore", "Learn", "Sweep", "Evaluate", "Atlas", "Lab", "Compare", "Figures", "Data")
@@ -71,7 +71,7 @@ class Walk:
         self.missed = 0
         self.errors: list[str] = []
         page.set_default_timeout(ACTION_TIMEOUT)
-        page.add_init_script(WATCH)
+        page.add_init_script(TRACK_MESSAGES)
         page.on("console", self._on_console)
         page.on("pageerror", lambda error: self._report(f"uncaught: {error}"))
         page.on("dialog", lambda dialog: dialog.dismiss())
@@ -311,7 +311,7 @@ def walk(
     actions: int,
     log: Path | None = None,
     *,
-    calm: bool = False,
+    wait_each: bool = False,
     progress: Callable[[int], None] = lambda number: None,
 ) -> tuple[Walk, str]:
     """Perform random actions until one causes an error.
@@ -322,7 +322,7 @@ def walk(
         seed: Seed of all random choices.
         actions: Number of actions.
         log: The server's log, which is searched for tracebacks.
-        calm: Whether to wait for an idle page after every action.
+        wait_each: Whether to wait for an idle page after every action.
         progress: Callback that receives the number of actions, whenever the page is idle.
 
     Returns:
@@ -331,7 +331,7 @@ def walk(
     taken, error = Walk(page, address, seed), ""
     for number in range(1, actions + 1):
         taken.step()
-        if calm or number % SETTLE_EVERY == 0 or number == actions:
+        if wait_each or number % SETTLE_EVERY == 0 or number == actions:
             taken.settle()
             if number % STATE_EVERY == 0:
                 taken.check_state()

@@ -13,7 +13,7 @@ from app.session import lab_scene
 from fpc_core.data.occluders import FORMAT
 from fpc_core.io import dataclass_json
 from tests.support.server import resident, server
-from tests.support.stream_client import answer, ask, connected
+from tests.support.stream_client import answer, connected, request_page
 
 TIMES_IDLE = 20  # an answer may take so much longer than on an idle server, plus GRACE seconds
 GRACE = 3.0
@@ -33,7 +33,7 @@ def running(tmp_path_factory):
 def seconds_of_a_page(address, page="", query=""):
     start = time.perf_counter()
     with connected(address) as socket:
-        ask(socket, page, query)
+        request_page(socket, page, query)
         answer(socket)
     return time.perf_counter() - start
 

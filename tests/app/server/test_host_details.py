@@ -10,7 +10,7 @@ from streamlit.runtime.app_session import AppSession
 
 from app.server import host_details
 from tests.support.server import ROOT, server
-from tests.support.stream_client import answer, ask, connected
+from tests.support.stream_client import answer, connected, request_page
 
 SECRET = "notes-on-patients.txt"
 GIT = shutil.which("git")
@@ -83,10 +83,10 @@ def test_a_server_sends_neither_repository_nor_folder(clone, public):
     """Requested before and after the first page is opened."""
     with server(settings={"FPC_PUBLIC": public}, folder=clone) as (address, _, _), connected(address) as socket:
         socket.send(git_request().SerializeToString())
-        ask(socket, page="evaluate" if public == "1" else "data")
+        request_page(socket, page="evaluate" if public == "1" else "data")
         messages = answer(socket)
         socket.send(git_request().SerializeToString())
-        ask(socket)
+        request_page(socket)
         messages += answer(socket)
     kinds = [each.WhichOneof("type") for each in messages]
     assert "new_session" in kinds

@@ -13,7 +13,7 @@ from fpc_core.data.datasets import open_dataset
 from fpc_core.data.ground_truth import RECORDS
 from tests.support.hostile_files import flat_mask, sparse, write_rows
 from tests.support.server import resident, server
-from tests.support.stream_client import answer, ask, connected
+from tests.support.stream_client import answer, connected, request_page
 
 TIMES_IDLE = 20  # an answer may take so much longer than on an idle server, with GRACE seconds besides
 GRACE = 3.0
@@ -57,7 +57,7 @@ def running(small_places, house, tmp_path_factory):
     with server(settings=settings) as (address, _, process):
         with connected(address) as socket:
             for page in ("", "data", ""):
-                ask(socket, page)
+                request_page(socket, page)
                 answer(socket)
         yield address, process
 
@@ -66,7 +66,7 @@ def seconds_of_a_page(address):
     """Return how long another visitor waits for the Explore page."""
     with connected(address) as socket:
         began = time.perf_counter()
-        ask(socket)
+        request_page(socket)
         answer(socket)
         return time.perf_counter() - began
 
@@ -91,7 +91,7 @@ def test_slow_data_delays_no_other_visitor_and_takes_little_ram(running, data, m
     def visit():
         began = time.perf_counter()
         with connected(address) as socket:
-            ask(socket, page, urlencode(link))
+            request_page(socket, page, urlencode(link))
             elements = [each.delta.new_element for each in answer(socket) if each.WhichOneof("type") == "delta"]
         alerts.extend(each.alert.body for each in elements if each.WhichOneof("type") == "alert")
         took.append(time.perf_counter() - began)

@@ -25,7 +25,7 @@ from app.server.log_limits import (
     LogLimiter,
 )
 from tests.support.server import ROOT, server
-from tests.support.stream_client import answer, ask, connected
+from tests.support.stream_client import answer, connected, request_page
 
 
 class Clock:
@@ -190,7 +190,7 @@ def test_a_page_that_fails_again_and_again_writes_one_traceback(tmp_path):
     path = tmp_path / "log"
     with path.open("wb") as log, server(log, folder=tmp_path) as (address, _, _), connected(address) as socket:
         for _ in range(30):
-            ask(socket)
+            request_page(socket)
             answer(socket)
     log_text = path.read_text(encoding="utf-8")
     assert log_text.count("ValueError: this page fails\n") == 1
