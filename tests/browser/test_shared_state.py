@@ -1,4 +1,4 @@
-"""Query, settings and selection follow the visitor over all pages, Back, Forward, a reload and a shared link."""
+"""Query, settings and selection survive page changes, Back, Forward and a reload, and are part of a shared link."""
 
 from urllib.parse import parse_qs, urlsplit
 
@@ -46,7 +46,7 @@ def edit(page, side, label, key):
 
 @pytest.fixture
 def opened(browser):
-    """A browser of another visitor, for links to pages other than Explore, which Streamlit looks for at two places."""
+    """Return a page of another visitor, which can open any page directly."""
     page = browser.new_context(viewport={"width": 1280, "height": 1000}).new_page()
     page.set_default_timeout(60_000)
     page.add_init_script(TRACK_MESSAGES)
@@ -56,7 +56,7 @@ def opened(browser):
 
 @pytest.fixture
 def changed(page):
-    """Explore with other settings than the defaults."""
+    """Return Explore with the settings in STATE, which are not the defaults."""
     move(page, "Keep rate γ", "ArrowLeft", 2)
     settle(page)
     move(page, "Patch-matching weight α", "ArrowRight", 10)
@@ -137,7 +137,7 @@ def test_side_a_of_compare_is_what_explore_shows(changed, opened):
     assert params(page).items() >= (STATE | {"gamma": ["0.65"]}).items()
     assert slider(page, "Keep rate γ").input_value() == "0.65"
     go(page, "Compare")
-    opened.goto(page.url)  # As a reload does, in a browser whose messages on the way are not checked.
+    opened.goto(page.url)  # Like a reload, but on a page whose console is not checked.
     settle(opened)
     assert params(opened).items() >= {"a_gamma": ["0.65"], "b_alpha": ["0.41"]}.items()
     assert opened.get_by_text("A γ 0.65 · α 0.5 · K 7 · paper · random").is_visible()
