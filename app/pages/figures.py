@@ -67,9 +67,8 @@ def load_scores(workspace: Workspace, recipe: FigureRecipe) -> tuple[ReportTable
         workspace: Workspace to evaluate.
         recipe: Recipe of a figure of all queries.
     """
-    from fpc_core.figures.score_figures import (
-        score_tables,
-    )  # Imported here, because matplotlib takes a second to import.
+    # Imported here, because matplotlib takes a second to import.
+    from fpc_core.figures.score_figures import score_tables
 
     task, run = resources.evaluation_job(workspace, score_tables(recipe, workspace))
     job_status = run.status()

@@ -80,9 +80,8 @@ def render_results(workspace: Workspace, query: Query, settings: QuerySettings) 
     except ValueError as error:
         show_warning(f"The curves and the map cannot be computed: {error}.")
         return
-    model = replace(
-        settings, prune=settings.prune.of_model
-    )  # Patches that were chosen by hand for one scene do not fit other scenes.
+    # Patches that were chosen by hand for one scene do not fit other scenes.
+    model = replace(settings, prune=settings.prune.of_model)
     if model != settings:
         st.caption("You prune by hand. Curves and map show other scenes, so the model chooses the patches there.")
     occlusion_curves.curves(workspace, query, relevance, scene, model)

@@ -50,9 +50,8 @@ def render_details(inputs: DetailsInput) -> None:
     The comparison hit and the pin are read from the URL, because this fragment changes them without rerunning the page.
     """
     view, _ = view_from_url(inputs.workspace)
-    traced = (
-        st.query_params.get("life") == "true"
-    )  # Set in links of release 0.1, in which a switch showed the lifelines.
+    # Set in links of release 0.1, in which a switch showed the lifelines.
+    traced = st.query_params.get("life") == "true"
     default = "Patch" if traced else TABS[0]
     tabs = st.tabs(TABS, default=default, key=PARAM, on_change="rerun", bind="query-params")
     for tab, render in zip(tabs, (_match, _why, _decoder, _query_map, _alpha, _patch, _by_hand), strict=True):

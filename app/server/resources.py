@@ -257,9 +257,8 @@ def thumbnail(workspace: Workspace, record: ImageRecord) -> str:
         record: Record of the image.
     """
     if isinstance(workspace, PersonalWorkspace) and record.path in workspace.images:
-        return data_uri(
-            workspace.image(record)
-        )  # The shared caches must not contain images of a visitor's own gallery.
+        # The shared caches must not contain images of a visitor's own gallery.
+        return data_uri(workspace.image(record))
     return _thumbnail(workspace, record)
 
 
@@ -300,9 +299,8 @@ def figure_preview(workspace: Workspace, recipe: FigureRecipe, tables: tuple[Rep
         recipe: Recipe of the figure.
         tables: Tables with scores, for a figure of all queries.
     """
-    from fpc_core.figures.render import (
-        render_png,
-    )  # Imported here, because grad-cam and matplotlib take seconds to import.
+    # Imported here, because grad-cam and matplotlib take seconds to import.
+    from fpc_core.figures.render import render_png
 
     return run_in_model_queue(lambda: render_png(recipe, workspace, 200, tables))
 

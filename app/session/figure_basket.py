@@ -91,9 +91,8 @@ def add_button(
         patch: Row-major grid position of the pinned patch; None without one.
     """
     stored = basket()
-    if (
-        settings.prune.strategy is DropStrategy.GIVEN
-    ):  # The patches belong to this query only, so the settings of the figure must not contain them.
+    # The patches belong to this query only, so the settings of the figure must not contain them.
+    if settings.prune.strategy is DropStrategy.GIVEN:
         item = None if item is None else replace(item, given=settings.prune.given)
         settings = replace(settings, prune=settings.prune.of_model)
     items = stored.items if item is None else (*(each for each in stored.items if each != item), item)

@@ -129,9 +129,8 @@ def test_a_photo_of_five_people_becomes_two_queries_and_a_gallery(visitor):
     page.locator("[data-card='queries/box 2 of street.jpg (your image)']").click()
     wait_for_selected(page, "box 2 of street.jpg")
     settle(page)
-    assert (
-        order(page, "distance")[0] == "distance/1"
-    )  # The gallery image shows the same person in a slightly different box.
+    # The gallery image shows the same person in a slightly different box.
+    assert order(page, "distance")[0] == "distance/1"
     if page.viewport_size["width"] < 500:
         page.get_by_test_id("stExpandSidebarButton").click()
     page.get_by_test_id("stSidebar").get_by_text("dataset", exact=True).click()
@@ -276,9 +275,8 @@ def test_fingers_drag_boxes_and_corners_without_scrolling_the_page(browser, url)
     swipe((left + 216, top + 432), (left - 84, top + 632))
     left, top = boxes(page)[0][:2]
     assert (left, top) == pytest.approx((444, 216), abs=12)
-    swipe(
-        (left + width + 40, top + height + 40), (left + width - 160, top + height - 360)
-    )  # The touch starts beside the corner.
+    # The touch starts beside the corner.
+    swipe((left + width + 40, top + height + 40), (left + width - 160, top + height - 360))
     assert boxes(page)[0][:2] == (left, top)
     assert boxes(page)[0][3] == pytest.approx(height - 360, abs=90)
     assert page.locator(STAGE).bounding_box() == place

@@ -324,7 +324,6 @@ def _repacked(parts: dict[str, bytes], compression: int = zipfile.ZIP_STORED) ->
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", compression) as archive:
         for name, content in parts.items():
-            archive.writestr(
-                zipfile.ZipInfo(name), content, compression
-            )  # With a plain name, zipfile would store the current time.
+            # With a plain name, zipfile would store the current time.
+            archive.writestr(zipfile.ZipInfo(name), content, compression)
     return buffer.getvalue()

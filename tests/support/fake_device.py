@@ -71,9 +71,8 @@ def _run(func, args, kwargs):
     name, target_device = str(func), kwargs.get("device")
     tensors = [each for each in tree_leaves((args, kwargs)) if isinstance(each, torch.Tensor)]
     there = [each for each in tensors if isinstance(each, FakeDeviceTensor)]
-    here = [
-        each for each in tensors if not isinstance(each, FakeDeviceTensor) and each.ndim
-    ]  # CUDA accepts single numbers from the CPU.
+    # CUDA accepts single numbers from the CPU.
+    here = [each for each in tensors if not isinstance(each, FakeDeviceTensor) and each.ndim]
     indexed = name.startswith(INDEXING) and isinstance(args[0], FakeDeviceTensor)  # CUDA accepts indices on the CPU.
     if there and here and not indexed and not name.startswith(MOVES):
         raise RuntimeError(f"{name}: tensors on {DEVICE} {_shapes(there)} and on the CPU {_shapes(here)}")

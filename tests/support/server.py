@@ -88,9 +88,8 @@ def chromium(playwright: Playwright, *options: str) -> Browser:
             f"no Chromium: the PATH has none of {', '.join(BROWSERS)}, and Playwright has installed none; run "
             "`playwright install chromium`"
         )
-    sandbox = (
-        [] if os.name == "nt" or os.getuid() else ["--no-sandbox"]
-    )  # Chromium does not start in a sandbox as root.
+    # Chromium does not start in a sandbox as root.
+    sandbox = [] if os.name == "nt" or os.getuid() else ["--no-sandbox"]
     return playwright.chromium.launch(executable_path=executable, args=[*sandbox, *options])
 
 
