@@ -5,13 +5,17 @@ import { load } from "./load.js";
 const FILES = ["_shared/dom.js", "page_history/navigation.js"];
 const NAMES = ["window", "history", "repeatUntilAnswered", "location", "performance"];
 
-/** @param {string} href @param {object} keys held during the click */
+/**
+ * Return an event of a click on a link.
+ * @param {string} href
+ * @param {object} keys state of the modifier keys, such as `ctrlKey`
+ */
 const click = (href, keys = {}) => ({
   target: { closest: () => ({ getAttribute: (name) => (name === "href" ? href : null) }) },
   ...keys,
 });
 
-test("nothing is sent between the click on a page link and that page", () => {
+test("after a click on a page link, nothing is sent until the page is open", () => {
   const { window, repeatUntilAnswered, location } = load(FILES, NAMES);
   let sent = 0;
   const send = () => (sent += 1);
@@ -23,7 +27,7 @@ test("nothing is sent between the click on a page link and that page", () => {
   assert.equal(sent, 1);
 });
 
-test("a navigation that never arrives blocks messages for 15 seconds only", () => {
+test("a navigation that never ends blocks messages for only 15 seconds", () => {
   const { window, performance } = load(FILES, NAMES);
   window.fpcNavigation.recordClick(click("/data"));
   performance.now = () => 14_999;
@@ -32,7 +36,7 @@ test("a navigation that never arrives blocks messages for 15 seconds only", () =
   assert.equal(window.fpcNavigation.pending, false);
 });
 
-test("links to the current page, other sites and new tabs block nothing", () => {
+test("links to the current page, other sites and new tabs block no messages", () => {
   const { window } = load(FILES, NAMES);
   for (const event of [click("/?query=1"), click("https://elsewhere/data"), click("/data", { ctrlKey: true })]) {
     window.fpcNavigation.recordClick(event);
@@ -89,7 +93,7 @@ test("a setting that a widget writes to the address adds an entry, other paramet
   assert.equal(history.entries.length, 5);
 });
 
-test("what a page changes by itself, on opening or after Back, adds no entry", () => {
+test("changes without an action of the visitor, on opening or after Back, add no entry", () => {
   const { window, history } = load(FILES, NAMES);
   history.pushState(null, "", "/?k=5");
   assert.deepEqual(history.entries, ["/?k=5"]);
