@@ -146,6 +146,10 @@ def open_recipe(workspace: Workspace) -> None:
 def _apply_recipe(workspace: Workspace, recipe: SceneRecipe) -> None:
     """Replace scene, query and settings by those of a recipe.
 
+    Args:
+        workspace: Workspace of the page.
+        recipe: Recipe to open.
+
     Raises:
         RecipeError: The dataset or the page does not support the recipe. Nothing has been changed.
     """
@@ -281,7 +285,7 @@ def _on_occluder(encoding: Encoding, covered: np.ndarray, workspace: Workspace) 
 
 
 def _cut_out_of(workspace: Workspace, query: Query, nearest: int) -> CutOut:
-    """Render the choice of the person that the Person button pastes, and return the cut-out."""
+    """Render the choice of the person to paste, and return the cut-out. Gallery row `nearest` is the default."""
     records = workspace.retriever.memory.records
     default = records[nearest]
     with st.popover("Choose person to paste", icon=":material/person_add:"):

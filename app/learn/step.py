@@ -99,7 +99,7 @@ def render_quiz(quiz: Quiz, about: str) -> None:
         st.markdown(f"{verdict} {lesson_markdown(quiz.reveal)}")
 
 
-def render_picture(
+def render_figures(
     workspace: Workspace,
     query: Query,
     search_result: SearchResult,

@@ -168,7 +168,7 @@ def page() -> None:
         lesson_step.render_text(step)
         lesson_step.render_quiz(step.quiz, f"{key} {query.digest} {hash(settings)} {context.hit}")
     with right:
-        lesson_step.render_picture(workspace, query, result, context, step, view.pin, choose_pin)
+        lesson_step.render_figures(workspace, query, result, context, step, view.pin, choose_pin)
     lesson_shortcuts(partial(step_query, workspace, query.name, None), PRESENTING)
     if PRESENTING:
         synthetic = ":orange-badge[SYNTHETIC] " if workspace.dataset.synthetic else ""

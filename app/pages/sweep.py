@@ -31,7 +31,7 @@ SCOPES = ("all", "one", "a set")
 RATES = (*KEEP_RATES, 0.4, 0.3)
 ALPHA_STEPS = (0.05, 0.1, 0.2, 0.25, 0.5)
 COUNTS = (1, 2, 3, 5, 8, 10, 15, 20)
-AUTO_START_LIMIT = 16  # Maximum number of queries times keep rates with which a sweep starts by itself.
+AUTO_START_LIMIT = 16  # Maximum number of queries times keep rates for which a sweep starts without a click.
 
 
 def choose_queries(records: dict[str, ImageRecord], opening: str) -> tuple[str, ...]:

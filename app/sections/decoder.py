@@ -116,7 +116,14 @@ def render_query_maps(workspace: Workspace, query: Query, result: SearchResult, 
 
 
 def _choose_maps(workspace: Workspace, query: Query, result: SearchResult, chosen: int | None) -> _MapView:
-    """Render the widgets for the heat maps, and return which maps to show."""
+    """Render the widgets for the heat maps, and return which maps to show.
+
+    Args:
+        workspace: Workspace of the query.
+        query: Query image.
+        result: Result of the search.
+        chosen: Gallery row of the selected hit, or None.
+    """
     settings = heatmap_controls.map_settings("", chosen, workspace.weights.knows_identities)
     target = map_target(settings, workspace.retriever.model.config.identities)
     if settings.target is MapTarget.SIMILARITY and settings.index is not None:
@@ -142,7 +149,13 @@ def _compute_maps(
 
 
 def _target_note(workspace: Workspace, result: SearchResult, maps: MapSettings) -> str:
-    """Return a sentence on the training identity that the map explains, or an empty string for other targets."""
+    """Return a sentence on the training identity that the map explains, or an empty string for other targets.
+
+    Args:
+        workspace: Workspace of the query.
+        result: Result of the search.
+        maps: Settings of the heat maps.
+    """
     if maps.target is not MapTarget.IDENTITY or maps.method not in TARGETED:
         return ""
     index = explained_index(workspace.retriever, result.trace, maps)

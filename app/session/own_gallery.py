@@ -44,9 +44,9 @@ def add_images(images: Sequence[UploadedImage], size: Size) -> str:
     stored.update({key: new[key] for key in others[:room]})
     parts = [f"Added {_plural(len(others[:room]))} to your gallery"]
     if known:
-        parts.append(f"{_plural(len(known))} {'was' if len(known) == 1 else 'were'} there already")
+        parts.append(f"{_plural(len(known))} {'was' if len(known) == 1 else 'were'} already in it")
     if left_out := len(others[room:]):
-        parts.append(f"{_plural(left_out)} did not fit: it holds {MAX_IMAGES}")
+        parts.append(f"{_plural(left_out)} did not fit, because it can hold {MAX_IMAGES} images")
     return "; ".join(parts) + "."
 
 

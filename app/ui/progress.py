@@ -44,7 +44,7 @@ def run_job(
         steps: Plural name of the steps.
         of: Description of all steps.
         render: Function that renders the results so far.
-        auto_start: Maximum number of remaining steps with which the job starts by itself.
+        auto_start: Maximum number of remaining steps for which the job starts without a click.
     """
     visitor = f"{current_visitor()} {name}"
     status = job.status()

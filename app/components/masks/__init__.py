@@ -117,10 +117,19 @@ def masks(
 
 
 def _read_painted(value: Any, patches: int, blocks: int) -> tuple[str, int]:
-    """Return the digits and the serial number of a report. Raises ValueError if the digits are invalid."""
+    """Return the digits and the serial number of a report.
+
+    Args:
+        value: Report of the browser.
+        patches: Number of patches.
+        blocks: Number of pruning layers.
+
+    Raises:
+        ValueError: The digits are invalid.
+    """
     survived = value["survived"]
     if not isinstance(survived, str) or len(survived) not in (0, patches):
-        raise ValueError(f"the choice must have one digit for each of the {patches} patches")
+        raise ValueError(f"the report must have one digit for each of the {patches} patches")
     kept = str(blocks)
     if survived and not (set(survived) <= set(map(str, range(blocks + 1))) and kept in survived):
         raise ValueError(f"the digits must be in 0..{kept}, and one must be {kept}")

@@ -229,7 +229,13 @@ def contrast(one: str, other: str) -> float:
 
 
 def _colours(goodness: Sequence[float], low: float, high: float) -> list[tuple[str, str]]:
-    """Return the background colour of each value, and the text colour that has more contrast with it."""
+    """Return the background colour of each value, and the text colour that has more contrast with it.
+
+    Args:
+        goodness: Values, of which higher ones are better.
+        low: Value of the first colour.
+        high: Value of the last colour.
+    """
     fraction = (np.array(goodness) - low) / (high - low) if high > low else np.ones(len(goodness))
     backgrounds = ["#" + "".join(f"{round(part):02x}" for part in colour) for colour in viridis(fraction).tolist()]
     return [(colour, max((DARK, LIGHT), key=lambda text: contrast(text, colour))) for colour in backgrounds]
