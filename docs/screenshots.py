@@ -11,7 +11,7 @@ from playwright.sync_api import sync_playwright
 from tests.support.server import chromium
 
 OUT = Path(__file__).parent / "screenshots"
-PAGES = {  # path, text that appears last, page heights at widths of 1280 and 390 pixels
+PAGES = {  # Path, text that appears last, and page heights at widths of 1280 and 390 pixels.
     "explore": ("", "Sum of all patch contributions", 720, 1700),
     "learn": ("learn?step=3", "Try it on your query", 1250, 2100),
     "sweep": ("sweep", "All cells as CSV", 900, 1300),

@@ -1,4 +1,4 @@
-"""The dialog in which a visitor cuts people out of a photo, and the handling of the visitor's decision."""
+"""The dialog in which a visitor crops people from a photo, and the code that applies the visitor's decision."""
 
 from __future__ import annotations
 

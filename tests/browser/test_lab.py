@@ -30,7 +30,7 @@ def lab(browser, url):
 
 
 def box_of(page, selector):
-    while (box := page.locator(selector).bounding_box()) is None:  # An answer is just being drawn.
+    while (box := page.locator(selector).bounding_box()) is None:  # The page is drawing an answer.
         page.wait_for_timeout(20)
     return box
 

@@ -98,7 +98,7 @@ def test_alpha_and_k_recompute_only_the_decoder(app, monkeypatch):
     clear_caches()
     for name in names:
         monkeypatch.setattr(Retriever, name, counted(name))
-    # Both would compute more: the search when a workspace is opened, and the keep rates for the background jobs.
+    # Prevent the search of a newly opened workspace, and the background search at other keep rates.
     monkeypatch.setattr(Retriever, "warm_up", lambda _: None)
     monkeypatch.setattr(ranking, "keep_rates", lambda *_: None)
     run_page(app)

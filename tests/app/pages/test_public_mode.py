@@ -19,7 +19,7 @@ from app.public_mode import config_error, is_public, redact
 from app.sections import prefetch
 from app.session.workspace_choice import WorkspaceChoice, read_choice
 from fpc_core.config import QuerySettings, Variant
-from fpc_core.figures import render  # Imported here because its libraries create folders at their first import.
+from fpc_core.figures import render  # Imported before the tests, because its libraries create folders.
 from fpc_core.figures.recipe import FigureKind, FigureRecipe
 from fpc_core.gallery.memory import GalleryMemoryError
 from fpc_core.workspace import open_workspace
