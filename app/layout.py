@@ -1,4 +1,4 @@
-"""Page headings, and the styles that the theme settings cannot express, from `app/styles`."""
+"""Page headings, and the CSS files of `app/styles`, for what Streamlit's theme settings cannot express."""
 
 import base64
 from pathlib import Path
@@ -24,9 +24,13 @@ def inject_explore_css() -> None:
 
 
 def heading(title: str, sentence: str = "") -> None:
-    """Render a page's title and, if there is one, a caption, then load the engine.
+    """Render a page's title and caption, then load the engine.
 
     Call it before the page's other imports, which take seconds on a new server.
+
+    Args:
+        title: Title of the page.
+        sentence: Caption below the title; empty for none.
     """
     st.title(title)
     if sentence:
@@ -35,6 +39,6 @@ def heading(title: str, sentence: str = "") -> None:
 
 
 def inject_presenter_css() -> None:
-    """Inject the styles of presenter mode: large type, full contrast, and no header or sidebar."""
+    """Inject the styles of presenter mode (large type, full contrast, no header or sidebar), then load the engine."""
     st.html(_STYLES / "presenter.css")
     load_engine()

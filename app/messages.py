@@ -19,10 +19,14 @@ BUILD_MEMORY = "python -m fpc_core memory build"
 
 
 def escape_markdown(text: str, limit: int = 160) -> str:
-    """Return the text on one line, truncated to `limit` characters, with all Markdown escaped.
+    """Return the text on one line, shortened, with all Markdown escaped.
 
     Characters that are not valid Unicode, as in a file name that is not UTF-8, are written as escape sequences,
     because Streamlit cannot send them.
+
+    Args:
+        text: Text that may contain Markdown.
+        limit: Maximum length in characters; a longer text ends with "…".
     """
     flat = " ".join(escape_name(text).split())
     if len(flat) > limit:
@@ -77,7 +81,7 @@ def toast_memory_warnings(texts: Iterable[str]) -> None:
 
 
 def toast_in_next_run(text: str) -> None:
-    """Show a text as a toast in the next run of the page; a callback of a fragment must not show anything itself."""
+    """Show a text as a toast in the next run of the page, for callbacks of fragments, which cannot render anything."""
     st.session_state.setdefault(_TOASTS, []).append(text)
 
 
@@ -96,7 +100,7 @@ def render_setup_error_page(
         error: Error that was raised while opening them.
         paths: Path by name, with the names `data`, `weights` and `memory`.
         options: Other options of the command that builds the gallery memory (`build_options`).
-        on_return: Callback that restores the startup settings; None if it is these that cannot be opened.
+        on_return: Callback that restores the startup settings; None if these are the settings in use.
     """
     st.header("No data loaded yet")
     st.error(escape_markdown(str(error), 900), icon=":material/database_off:")
@@ -109,7 +113,7 @@ def render_setup_error_page(
         language=None,
     )
     st.markdown(
-        "You can also build it on the Data page, or choose other data there. Set the start-up data with "
+        "You can also build it on the Data page, or choose other data there. Set the startup data with "
         "`FPC_DATA`, `FPC_WEIGHTS` and `FPC_MEMORY`; `python -m fpc_core doctor` checks all three."
     )
     with st.container(horizontal=True):

@@ -9,7 +9,7 @@ import threading
 from importlib import import_module
 
 _ENGINE = "fpc_core.workspace"
-_DELAY = 2.0  # Seconds before preloading. A visitor who is already waiting then sees the title of the page first.
+_DELAY = 2.0  # Seconds before preloading, so that a visitor who is already waiting sees the page title first.
 _PAGES = ("app.sections.details", "app.sections.ranking", "app.ui.page_frame", "app.ui.query_picker")
 _lock = threading.Lock()
 _LOG = logging.getLogger("fpc.preload")
@@ -19,7 +19,7 @@ def load_engine() -> None:
     """Import the core once per server; threads that call this during the import wait for it.
 
     torch, timm and numba create a million permanent objects. Scanning them would take the garbage collector a third
-    of the import time, and it would repeat that later in every full collection, while visitors wait.
+    of the import time. It would scan them again in every later full collection, while visitors wait.
     """
     with _lock:
         if _ENGINE in sys.modules:
@@ -33,17 +33,17 @@ def load_engine() -> None:
 
 
 def start_preloading() -> None:
-    """Start `preload` in a daemon thread after a moment, so that the server answers in the meantime."""
+    """Start `preload` in a daemon thread after a short delay, so that the server can answer requests first."""
     timer = threading.Timer(_DELAY, preload)
     timer.name, timer.daemon = "preload", True
     timer.start()
 
 
 def preload() -> None:
-    """Do what every first visit needs: import the core and Explore, open the workspace, search for its opening query.
+    """Import the core and Explore, open the workspace and search for its opening query, as every first visit does.
 
-    The results stay in the caches that the pages use. If the workspace cannot be opened, the log says why; the first
-    visitor then gets the page's own message, or its offer to build a missing gallery memory.
+    The results stay in the caches that the pages use. If the workspace cannot be opened, the reason is written to the
+    log, and the first visitor sees the page's own error message or the build of the demo's gallery memory.
     """
     load_engine()
     for name in _PAGES:

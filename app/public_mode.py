@@ -47,7 +47,7 @@ def config_error() -> str:
 def redact(text: str, folders: tuple[str, ...] = ()) -> str:
     """Return a message that visitors may read: in public mode, absolute paths are shortened to their last part.
 
-    A message that changes is written to the server log in full.
+    If a path is shortened, the original message is written to the server log.
 
     Args:
         text: Message to redact.

@@ -1,7 +1,7 @@
-"""Makes the animation of the README: `python -m docs.animation [URL]` while the app runs.
+"""Record the animation of the README: `python -m docs.animation [URL]` while the app runs.
 
-It moves the keep rate down and up again, and then alpha, as a visitor would by keyboard. Every frame is drawn by the
-app from results that it computed.
+The script lowers and raises the keep rate and then changes alpha, as a visitor would by keyboard. Every frame shows
+results that the app computed.
 """
 
 import io
@@ -21,12 +21,14 @@ FRAME = 450  # Milliseconds per frame.
 
 
 def frame(page: Page) -> Image.Image:
-    page.wait_for_timeout(350)  # Cards slide for 220 ms.
+    """Return a scaled screenshot, taken when the cards no longer move."""
+    page.wait_for_timeout(350)  # The transition of the cards takes 220 ms.
     shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
     return shot.resize((WIDTH, WIDTH * SIZE[1] // SIZE[0]), Image.Resampling.LANCZOS)
 
 
 def main() -> None:
+    """Save the animation as `docs/screenshots/explore.webp`."""
     url = sys.argv[1] if len(sys.argv) > 1 else "http://localhost:8501"
     keep_rates = [0.8, 0.7, 0.6, 0.5, 0.4, 0.5, 0.6, 0.7, 0.8]
     alphas = [0.4, 0.6, 0.8, 1.0, 0.8, 0.6, 0.4]

@@ -26,20 +26,19 @@ Made from the registries in `fpc_core/model/families` and `fpc_core/model` by `p
 {rows}
 
 `python -m fpc_core doctor`, `python -m fpc_core memory build` and the Data page print what a file contains, what was
-assumed, copied or left untrained, and what was left aside. Copied and untrained parts are also named under every
-ranking and score.
+assumed, copied, left untrained or ignored. Copied and untrained parts are also named under every ranking and score.
 
-**Size, stride and heads.** Position embeddings are stored as a list. Where their number fits
-{format_size(PUBLISHED[0])} at stride {strides}, as in the published code, this is assumed. Otherwise these are tried:
-{", ".join(map(format_size, IMAGE_SIZES))}.
-If none or several fit, loading asks for `--image-size` and `--stride`. The number of heads follows from the widths
-192, 384, 768 and 1024; other widths need `--heads`, and so does a model with an unusual number, such as 6 at width 192,
-because no tensor reveals it. The Data page has the same fields.
+**Size, stride and heads.** Position embeddings are stored as a list, without the shape of their grid. If their number
+fits {format_size(PUBLISHED[0])} at stride {strides}, as in the published code, this size is assumed. Otherwise these
+sizes are tried: {", ".join(map(format_size, IMAGE_SIZES))}.
+If none or several fit, the file is refused until `--image-size` and `--stride` are set. The number of heads follows
+from the widths 192, 384, 768 and 1024. Other widths need `--heads`, and so does a model with an unusual number of
+heads, such as 6 at width 192, because no tensor shows it. The Data page has the same fields.
 
-**Activation, epsilon and pixels.** No tensor reveals them either, so they follow from the family: exact GELU and norms
-with epsilon 1e-6 as in ViT, unless the family has others; weights trained with others load, but are computed wrongly.
-Pixels are normalised with mean and standard deviation 0.5, or with those of ImageNet for most families trained on it.
-The report states all of this.
+**Activation, epsilon and pixels.** No tensor shows these either, so they are set by family: exact GELU and norms
+with epsilon 1e-6 as in ViT, or the family's own. Weights that were trained with other settings load, but give wrong
+results. Pixels are normalised with mean and standard deviation 0.5, or with those of ImageNet for most families trained
+on it. The report on the file states all of this.
 
 **Resized positions.** Position embeddings are resized by bicubic interpolation with antialiasing, as in timm and in
 DINOv2 with registers. TransReID resizes bilinearly, and DINOv2 without registers has no antialiasing.
@@ -48,22 +47,23 @@ DINOv2 with registers. TransReID resizes bilinearly, and DINOv2 without register
 block and are never dropped. Patches are ranked by the attention of `[cls]` to patches alone, and only patches are
 matched and stored in the gallery memory.
 
-**Cameras.** `--mean-camera` gives every image the mean camera embedding, for data with more or other cameras than the
-weights.
+**Cameras.** `--mean-camera` gives every image the mean camera embedding. Use it for data with cameras for which the
+weights have no embedding.
 
-**Wrappers.** The prefixes of DataParallel, torch.compile, FSDP and Lightning are removed in any order. These containers
-are opened: {", ".join(f"`{name}`" for name in CONTAINERS)}, or the only one with tensors.
+**Wrappers.** The prefixes of DataParallel, torch.compile, FSDP and Lightning are removed in any order. Tensors are
+read from these containers: {", ".join(f"`{name}`" for name in CONTAINERS)}, or from the only one that has tensors.
 
-**Other layers.** Layer scale is multiplied into the layers before it, and an absent bias of queries, keys and values is
-0; both compute the same. Losses and centres beside the model are left aside and listed. Other convolutional stems and
-normalised queries are refused by name.
+**Other layers.** Layer scale is multiplied into the layers before it, and a missing bias of queries, keys and values is
+set to 0. Neither changes the result. Losses and centres that are stored with the model are ignored and listed. Other
+convolutional stems and normalised queries are refused, with a message that names them.
 
 **Other networks.** FPC drops patches by the attention of one `[cls]` token, and needs the same patches in every block.
-These are refused by name:
+These are refused, with a message that names the network:
 {"; ".join(each.title for each in UNSUPPORTED)}.
 
-**Other objects.** No class is imported and no code is run. Objects of these kinds beside the tensors are passed over:
-{", ".join(PASSED_OVER)}. Any other object is refused by name.
+**Other objects.** No class is imported and no code is run. Objects of these kinds that are stored with the tensors are
+skipped:
+{", ".join(PASSED_OVER)}. A file with any other object is refused, with a message that names it.
 """
 
 

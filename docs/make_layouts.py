@@ -14,44 +14,49 @@ LABELS = (
         '{"title": "Market-1501", "neighbors": 5, "note": "Cleaned labels."}',
     ),
     (
-        "Own folders, of which two are the gallery, with cameras counted from 0",
+        "Other folder names, with two gallery folders and camera numbers that start at 0",
         '{"folders": {"query": "seen", "gallery": ["day", "night"]}, "cameras": "from-0"}',
     ),
-    ("A layout that is not recognised by its names", '{"layout": "occluded_reid", "title": "Occluded-ReID, cleaned"}'),
+    (
+        "A layout that cannot be recognised by its folder and file names",
+        '{"layout": "occluded_reid", "title": "Occluded-ReID, cleaned"}',
+    ),
     ("Scores that count images from the query's own camera", '{"protocol": "no-cameras"}'),
 )
 TEXT = """# Dataset layouts
 
 Made from `fpc_core/data/layouts` by `python -m docs.make_layouts`.
 
-The dataset is in the folder that you choose, or up to two folders deeper. Upper and lower case in names of folders
-are the same, and images may be in one folder per person inside the folders of a split. Of several layouts that fit,
-the one that most file names follow is chosen. `python -m fpc_core doctor` prints what was recognised.
+The dataset may be in the folder that you choose, or up to two folders deeper. The case of folder names does not
+matter, and the folders of a split may contain one folder per person. If several layouts fit, the one that matches
+most file names is used. `python -m fpc_core doctor` prints what was recognised.
 
 {table}
 
 A published title is shown only if the name of the folder says so (`Market-1501-v15.09.15`, `Occluded_Duke`); other
-datasets carry the name of their folder. Identity -1 marks junk, which is ignored; identity 0 marks distractors if no
-query has it.
+datasets are shown with the name of their folder. Identity -1 marks junk images, which are ignored. Identity 0 marks
+distractors unless a query has it.
 
-**What is left out is reported.** Files whose names do not follow the layout, that a list does not name or that are
-too deep are counted by reason in `memory build`, `query`, `evaluate`, `sweep`, `doctor` and on the Data page; above 1
-% of all files with examples.
+**Files that are left out are reported.** Some file names do not follow the layout, some files are missing in the lists
+of the dataset, and some are in folders that are too deep. The Data page and the commands `memory build`, `query`,
+`evaluate`, `sweep` and `doctor` print how many files were left out for each reason, with examples if they are more than
+1 % of all files.
 
 ## Cameras
 
-Cameras in names are counted from 0 if at least two images, and 1 % of all, are of camera 0; otherwise from 1.
+Camera numbers in names start at 0 if at least two images, and at least 1 % of all images, are of camera 0. Otherwise
+they start at 1.
 `--cameras`, the field on the Data page, or `cameras` in `dataset.json` sets another source: {cameras}.
 
-The released code for Occluded-ReID, Partial-ReID and Partial-iLIDS gives queries camera 1 and gallery images
-camera 2, and the model gets these numbers. Variant `released` follows them (`--cameras released`); with variant
-`paper` Occluded-ReID and Partial-ReID have no cameras, and the model uses the mean camera embedding (`--cameras
-none`). The gallery memory must be built with the same choice; notes say which one is in use.
+For Occluded-ReID, Partial-ReID and Partial-iLIDS, the released code assigns camera 1 to queries and camera 2 to gallery
+images, and the model uses these numbers. Variant `released` does the same (`--cameras released`). With variant `paper`,
+Occluded-ReID and Partial-ReID have no cameras, and the model uses the mean camera embedding (`--cameras none`). The
+gallery memory must be built with the same choice. Notes on the results state which one is in use.
 
 ## Protocols
 
-The protocol is chosen from the data and stated next to every score. `--protocol`, the field on the Data page, or
-`protocol` in `dataset.json` sets another one. A query never finds its own file.
+The protocol is chosen by the dataset and stated next to every score. `--protocol`, the field on the Data page, or
+`protocol` in `dataset.json` sets another one. In every protocol, the query's own file is left out of the gallery.
 
 {protocols}
 

@@ -1,8 +1,8 @@
-"""Builds the documentation into `site/`: the pages of this folder and the API of fpc_core, both rendered by pdoc.
+"""Build the documentation into `site/`: the pages of this folder and the API of fpc_core, both rendered by pdoc.
 
     python -m docs.site [FOLDER]
 
-Warnings are errors: a docstring that cannot be rendered, a link between pages that leads nowhere.
+The build fails if pdoc warns, for example about a docstring that it cannot render, or if a page has a broken link.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import fpc_core
 from fpc_core import __version__
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = {  # file name without .html: title, and what it is made from
+PAGES = {  # File name without .html: title and source file.
     "index": ("Overview", "docs/index.md"),
     "tutorial": ("Tutorial: real data", "docs/tutorial.md"),
     "checkpoints": ("Checkpoints", "docs/checkpoints.md"),
@@ -39,16 +39,20 @@ PAGES = {  # file name without .html: title, and what it is made from
     "security": ("Security", "SECURITY.md"),
     "changelog": ("Changelog", "CHANGELOG.md"),
 }
-COPIED = (".png", ".svg", ".jpg", ".webp", ".ipynb")  # Files that pages show or link to, beside other pages.
+COPIED = (".png", ".svg", ".jpg", ".webp", ".ipynb")  # Files that are copied if a page shows them or links to them.
 LINK = re.compile(r"(?<=\]\()(?!https?://|#)([^)#\s]+)(#[^)\s]*)?(?=\))")
 
 
 class BrokenLinkError(ValueError):
-    """A page names a file that is neither a page nor there."""
+    """A page links to a file that does not exist or is not part of the site."""
 
 
 def build(folder: Path) -> list[Path]:
-    """Write the whole site into `folder`, which is replaced; returns the HTML files. Raises BrokenLinkError."""
+    """Write the site into `folder` and return its HTML files. Existing content of the folder is deleted.
+
+    Raises:
+        BrokenLinkError: A page links to a file that does not exist or is not part of the site.
+    """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     pdoc.render.configure(
@@ -59,8 +63,8 @@ def build(folder: Path) -> list[Path]:
         warnings.simplefilter("error")
         modules = {name: _page(name, folder) for name in PAGES}
         for name in fpc_core.__all__:
-            getattr(fpc_core, name)  # pdoc looks for them without loading them
-        # pdoc's own walk leaves out modules that a package does not list in `__all__`.
+            getattr(fpc_core, name)  # The package loads its names on first use, and pdoc does not trigger this.
+        # pdoc itself finds only the modules that a package lists in `__all__`.
         for name in ("fpc_core", *(each.name for each in pkgutil.walk_packages(fpc_core.__path__, "fpc_core."))):
             if name.endswith("__main__"):
                 continue
@@ -74,7 +78,12 @@ def build(folder: Path) -> list[Path]:
 
 
 def _page(name: str, folder: Path) -> pdoc.doc.Module:
-    """A Markdown file as pdoc's module of that docstring. Pictures it shows and notebooks are copied beside it."""
+    """Return a Markdown file as a module for pdoc with the text as its docstring, and copy the files that it uses.
+
+    Args:
+        name: Key of the page in PAGES.
+        folder: Folder of the site.
+    """
     source = ROOT / PAGES[name][1]
     page = ModuleType(name)
     page.__doc__ = LINK.sub(lambda link: _target(source, link, folder), source.read_text(encoding="utf-8"))
@@ -82,19 +91,29 @@ def _page(name: str, folder: Path) -> pdoc.doc.Module:
 
 
 def _target(source: Path, link: re.Match[str], folder: Path) -> str:
-    there = (source.parent / link[1]).resolve()
-    if not there.exists() or not there.is_relative_to(ROOT):
-        raise BrokenLinkError(f"{source.relative_to(ROOT)} links to {link[1]}, which is not there")
-    inside = there.relative_to(ROOT).as_posix()
+    """Return the target of a link inside the site. Copy the file if it is an image or a notebook.
+
+    Args:
+        source: Markdown file with the link.
+        link: Match of `LINK`: the path relative to the file, and the anchor or None.
+        folder: Folder of the site.
+
+    Raises:
+        BrokenLinkError: The file does not exist or is not part of the site.
+    """
+    path = (source.parent / link[1]).resolve()
+    if not path.exists() or not path.is_relative_to(ROOT):
+        raise BrokenLinkError(f"{source.relative_to(ROOT)} links to {link[1]}, which does not exist")
+    inside = path.relative_to(ROOT).as_posix()
     for name, (_, made_from) in PAGES.items():
         if inside == made_from:
             return f"{name}.html{link[2] or ''}"
-    if there.suffix in COPIED:
+    if path.suffix in COPIED:
         (folder / inside).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(there, folder / inside)
+        shutil.copyfile(path, folder / inside)
         return inside
     raise BrokenLinkError(
-        f"{source.relative_to(ROOT)} links to {link[1]}, which is no page of the site; name it in PAGES"
+        f"{source.relative_to(ROOT)} links to {link[1]}, which is not a page of the site; add it to PAGES"
     )
 
 

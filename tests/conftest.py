@@ -1,4 +1,4 @@
-"""What every test module needs."""
+"""Fixtures and hooks for all tests."""
 
 import os
 from collections.abc import Generator
@@ -12,14 +12,18 @@ from fpc_core.workspace import Places, demo_memory_folder
 from tests.support.browser import console_errors, open_demo, settle
 from tests.support.server import chromium, server
 
-# Timings are benchmarks, not tests. With CI set the same examples are tried every time, so that no change is refused
-# for what it did not cause; others are tried wherever people work.
+# Examples have no deadline, because tests measure no times. If CI is set, every run tries the same examples, so that a
+# change is not rejected for an unrelated failure. Elsewhere, every run tries new examples.
 hypothesis.settings.register_profile("untimed", deadline=None, derandomize=bool(os.environ.get("CI")))
 hypothesis.settings.load_profile("untimed")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--golden-figures", action="store_true", help="write tests/golden/figures anew; look at them")
+    parser.addoption(
+        "--golden-figures",
+        action="store_true",
+        help="rewrite tests/golden/figures; inspect the new images before committing them",
+    )
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -28,7 +32,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         main(["memory", "build"])
 
 
-# Whole pages, servers and processes, and files of tests that take more than 6 s together. `make quick` leaves them out.
+# Tests of whole pages, servers and processes, and test files that take more than 6 s. `make quick` skips them.
 SLOW = (
     "tests/app/data/test_file_names",
     "tests/app/pages",
@@ -64,7 +68,7 @@ SLOW = (
 
 @pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook.
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run browser tests first and in one process, beside another one for the rest; mark whole folders as slow."""
+    """Mark slow tests, and run browser tests first and in one process, while another process runs the other tests."""
     for item in items:
         if item.get_closest_marker("browser"):
             item.add_marker(pytest.mark.xdist_group("browser"))
@@ -74,8 +78,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def nobody_s_settings(tmp_path_factory):
-    """Variables of whoever runs the tests do not count, and nothing is written into a cache of theirs."""
+def clean_environment(tmp_path_factory):
+    """Remove the FPC_ variables of the environment, and use an empty cache folder."""
     with pytest.MonkeyPatch.context() as patch:
         for name in [each for each in os.environ if each.startswith("FPC_")]:
             patch.delenv(name)
@@ -85,7 +89,7 @@ def nobody_s_settings(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def small_places(tmp_path_factory: pytest.TempPathFactory) -> Places:
-    """A complete small workspace, built once; tests must not write into it."""
+    """Return the paths of a small workspace, which is built once. Tests must not write into it."""
     from tests.support.small_workspace import build_world
 
     return build_world(tmp_path_factory.mktemp("small_world"))
@@ -93,7 +97,7 @@ def small_places(tmp_path_factory: pytest.TempPathFactory) -> Places:
 
 @pytest.fixture
 def small_world_in_use(small_places, monkeypatch):
-    """The app opens the small world in place of the demo."""
+    """Make the app open the small workspace instead of the demo."""
     monkeypatch.setenv("FPC_DATA", str(small_places.data))
     monkeypatch.setenv("FPC_WEIGHTS", str(small_places.weights))
     monkeypatch.setenv("FPC_MEMORY", str(small_places.memory))
@@ -119,7 +123,7 @@ def url(tmp_path_factory):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Add what the page shows to the report of a browser test that fails."""
+    """Add the page's address, state and text to the report of a failed browser test."""
     report = yield
     page = getattr(item, "funcargs", {}).get("page")
     if report.failed and page is not None and not page.is_closed():
@@ -130,7 +134,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 @pytest.fixture
 def page(browser, url):
-    """A fresh visitor at 1280 px on the loaded page; afterwards, not one error in the console."""
+    """Return Explore in a new browser page, 1280 px wide. After the test, check that the console shows no errors."""
     page = browser.new_page(viewport={"width": 1280, "height": 1000})
     errors = console_errors(page)
     open_demo(page, url)

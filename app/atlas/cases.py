@@ -83,7 +83,12 @@ def filters(task: AtlasTask) -> Filter:
 
 
 def chosen_class(cases: Sequence[QueryOutcome], pruned_below: float) -> str:
-    """Render the classes with their counts, and return the selected one: the value of an `Outcome`, or `ALL`."""
+    """Render the classes with their counts, and return the selected one: the value of an `Outcome`, or `ALL`.
+
+    Args:
+        cases: Outcomes of the filtered queries.
+        pruned_below: Share of the visible person below which the person counts as pruned, 0 to 1.
+    """
     counts = {outcome.value: len(members) for outcome, members in group_by_outcome(cases, pruned_below).items()}
     labels = {ALL: f"All queries **{len(cases)}**"} | {
         outcome.value: f":material/{ICONS[outcome]}: {NAMES[outcome]} **{counts[outcome.value]}**"
@@ -117,7 +122,14 @@ def _write_class() -> None:
 
 
 def render_class_summary(chosen: str, cases: Sequence[QueryOutcome], task: AtlasTask, pruned_below: float) -> None:
-    """Render the meaning of the selected class, and in how many of all cases the person was pruned."""
+    """Render the meaning of the selected class, and the number of queries in which the person was pruned.
+
+    Args:
+        chosen: Value of an `Outcome`, or `ALL`.
+        cases: Outcomes of the filtered queries.
+        task: Task of the analysis.
+        pruned_below: Share of the visible person below which the person counts as pruned, 0 to 1.
+    """
     if chosen != ALL:
         st.markdown(f"**{NAMES[Outcome(chosen)]}.** {DESCRIPTIONS[Outcome(chosen)]}")
     share = f"{100 * pruned_below:g} %"
@@ -142,7 +154,15 @@ def grid(
     pruned_below: float,
     on_pick: Callable[[str, int], None],
 ) -> None:
-    """Render a page of cases; `on_pick` receives the query's path and the clicked gallery row, -1 for the query."""
+    """Render a page of cases, with a choice of their order and a table for download.
+
+    Args:
+        workspace: Workspace with the dataset.
+        task: Task of the analysis.
+        cases: Outcomes of the queries to show.
+        pruned_below: Share of the visible person below which the person counts as pruned, 0 to 1.
+        on_pick: Callback that receives the query's path and the gallery row of the clicked card, -1 for the query.
+    """
     if not cases:
         st.info("No matching queries. Choose another class or relax the filters.", icon=":material/filter_alt_off:")
         return
@@ -187,7 +207,13 @@ def grid(
 
 
 def table(task: AtlasTask, cases: Sequence[QueryOutcome], pruned_below: float) -> str:
-    """Return a CSV table of the cases."""
+    """Return a CSV table of the cases.
+
+    Args:
+        task: Task of the analysis.
+        cases: Outcomes of the queries.
+        pruned_below: Share of the visible person below which the person counts as pruned, 0 to 1.
+    """
     paths = {row: record.path.as_posix() for row, record in enumerate(task.retriever.memory.records)}
     return atlas_table(by_precision(cases), paths, pruned_below).to_csv(index=False)
 
@@ -211,9 +237,15 @@ def _case(
 
 
 def case_strip(case: QueryOutcome, record: ImageRecord, records: Sequence[ImageRecord], outcome: str) -> Strip:
-    """Return a strip with the query and the first hit of every stage, followed by the first true match if it is wrong.
+    """Return a strip with the query and the first hit of every stage. A wrong hit is followed by the first true match.
 
     A card's id consists of a word and the gallery row, which is -1 for the query.
+
+    Args:
+        case: Outcome of the query.
+        record: Record of the query.
+        records: Records of the gallery memory.
+        outcome: Name of the outcome, shown beside the title.
     """
     visibility = [f"{100 * case.visible:.0f}% visible"] if case.visible is not None else []
     if case.survived is not None:
@@ -235,7 +267,16 @@ def case_strip(case: QueryOutcome, record: ImageRecord, records: Sequence[ImageR
 
 
 def _hit_card(stage: Stage, row: int, image: ImageRecord, answer: Answer, right: bool, rank: int) -> Card:
-    """Return the card of the first hit of a stage, or of its first true match."""
+    """Return the card of the first hit of a stage, or of its first true match.
+
+    Args:
+        stage: Stage of the search.
+        row: Gallery row of the image.
+        image: Record of the image.
+        answer: Result of the stage.
+        right: Whether the image shows the right person.
+        rank: Rank of the image; 1 for the first hit.
+    """
     title, word = (STAGES[stage], stage.value) if rank == 1 else ("right person", f"{stage.value}-match")
     lines = (
         f"rank {rank:,}",
@@ -249,7 +290,12 @@ def _hit_card(stage: Stage, row: int, image: ImageRecord, answer: Answer, right:
 
 
 def distances(cases_with_pairs: CasesWithPairs, movable: bool) -> None:
-    """Render histograms of pair distances and the error rates at a threshold, which can be moved if `movable`."""
+    """Render histograms of pair distances, and the error rates at a threshold.
+
+    Args:
+        cases_with_pairs: Outcomes of the queries, with the distances of their pairs.
+        movable: Whether the visitor can move the threshold.
+    """
     st.header("Would a single distance threshold work?")
     pairs = Pairs.concatenate([each for _, each in cases_with_pairs])
     if pairs.same.all() or not pairs.same.any():
@@ -314,7 +360,12 @@ def distances(cases_with_pairs: CasesWithPairs, movable: bool) -> None:
 
 
 def _on_slider(curve: ErrorCurve, maximum: float) -> float:
-    """Return the step of the slider, of the two around the equal error rate, at which both rates differ less."""
+    """Return the slider step at which both error rates are nearest to each other.
+
+    Args:
+        curve: Error rates by threshold.
+        maximum: Maximum of the slider.
+    """
     low = min(math.floor(1000 * curve.equal.threshold) / 1000, maximum)
     steps = [curve.at(step) for step in (low, min(round(low + 0.001, 3), maximum))]
     return min(steps, key=lambda rates: abs(rates.false_accept - rates.false_reject)).threshold

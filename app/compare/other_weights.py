@@ -27,7 +27,13 @@ SAME = "same as A"
 
 @dataclass(frozen=True)
 class _Selection:
-    """Data and weights of side B: the choice, its paths, and the roots that must contain the dataset."""
+    """Data and weights of side B.
+
+    Attributes:
+        choice: Names of the data and weights, and their settings.
+        places: Paths of the choice.
+        data_roots: Folders that must contain the dataset; empty for the startup dataset.
+    """
 
     choice: WorkspaceChoice
     places: Places
@@ -97,16 +103,16 @@ def open_other(workspace: Workspace, name: str) -> Workspace | None:
     except (ValueError, OSError) as error:
         show_error(error)
         st.caption(
-            "Compare reads image size, stride and heads of side B from its file. Weights for which you have to state "
-            "them can only be chosen on the Data page."
+            "Compare reads the image size, stride and number of heads from the checkpoint. If they are not in the "
+            "checkpoint, choose the weights on the Data page."
         )
         if selection is not None:
             _render_data_button(selection.choice)
         return None
     if [each.path for each in other.dataset.gallery] != [each.path for each in workspace.dataset.gallery]:
         show_warning(
-            "The gallery memories of the two sides leave out different images that could not be read, so their ranks "
-            "cannot be compared. Build both with the same images."
+            "The gallery memories of A and B leave out different unreadable images, so ranks cannot be compared. "
+            "Build both with the same images."
         )
         _render_data_button(selection.choice)
         return None
@@ -114,7 +120,7 @@ def open_other(workspace: Workspace, name: str) -> Workspace | None:
 
 
 def weights_names(workspace: Workspace, name: str) -> dict[str, str]:
-    """Return the names by which the weights of the sides A and B are shown: file names if these tell them apart.
+    """Return display names for the weights of both sides: file names or, if these are equal, names with folders.
 
     Args:
         workspace: Workspace of side A.
@@ -127,7 +133,12 @@ def weights_names(workspace: Workspace, name: str) -> dict[str, str]:
 
 
 def query_of_other(other: Workspace, query: Query) -> Query:
-    """Return the query of side A for the workspace of side B, whose images may have another size."""
+    """Return the query of side A as a query for side B, whose model may need images of another size.
+
+    Args:
+        other: Workspace of side B.
+        query: Query at the input size of side A.
+    """
     if is_dataset_query(query):
         record = next(each for each in other.dataset.query if each.path.as_posix() == query.name)
         return query_of(other, record)
@@ -138,7 +149,12 @@ def query_of_other(other: Workspace, query: Query) -> Query:
 
 
 def is_resized_twice(other: Workspace, query: Query) -> bool:
-    """Return whether side B gets an uploaded image that was resized for side A, whose input has another size."""
+    """Return whether side B has to resize an uploaded image that was already resized for side A.
+
+    Args:
+        other: Workspace of side B.
+        query: Query at the input size of side A.
+    """
     return not is_dataset_query(query) and query.image.shape[:2] != other.retriever.model.config.image_size
 
 
@@ -176,7 +192,7 @@ def _with_fitting_memory(selection: _Selection) -> Places | None:
         try:
             folder = resolve(name, roots)
             confine_memory(folder, roots)
-        except OutsideRootsError:  # A file in it is a link that leads out of the roots.
+        except OutsideRootsError:  # The folder contains a symbolic link that points outside the roots.
             continue
         folders.append(folder)
     for folder in folders:
@@ -188,8 +204,12 @@ def _with_fitting_memory(selection: _Selection) -> Places | None:
 def _check_depth(name: str, config: ModelConfig) -> None:
     """Check that the encoder has all layers in which the app drops patches.
 
+    Args:
+        name: Name of the weights, for the error message.
+        config: Configuration of the model.
+
     Raises:
-        ValueError: It has fewer.
+        ValueError: The encoder has too few layers.
     """
     blocks = PruneSettings().blocks
     if config.depth <= blocks[-1]:

@@ -38,7 +38,7 @@ interface Pair {
   dEmd: number;
 }
 
-/** Heat maps of a strip: all grids in a row as float32 in base64, and the largest value. */
+/** Heat maps of a strip: all grids, one after the other, as float32 in base64, and the largest value. */
 interface HeatPart {
   grids: string;
   top: number;

@@ -1,4 +1,4 @@
-"""JSON data from core results, with which the browser can redraw live views without the server."""
+"""Convert core results to JSON data from which the browser redraws live views without the server."""
 
 from __future__ import annotations
 
@@ -38,7 +38,11 @@ def answer_data(
     """Return the server's answer for the current values of the sliders.
 
     Args:
+        trace: Results of the search.
         key: Key of the view, from `view_key`.
+        records: Records of the gallery memory.
+        subject: Identity and camera of the query.
+        uses_cameras: Whether cameras decide which images are junk.
         show: Number of ranked images per strip.
     """
     people = people_data(trace.match.shortlist.indices.tolist(), records, subject, uses_cameras)
@@ -66,6 +70,9 @@ def grid_data(
     Args:
         key: Key of the view, from `view_key`.
         matched: Encoding and match by keep rate.
+        records: Records of the gallery memory.
+        subject: Identity and camera of the query.
+        uses_cameras: Whether cameras decide which images are junk.
         show: Number of ranked images per strip.
     """
     rows = sorted({row for _, match in matched.values() for row in match.shortlist.indices.tolist()})
@@ -110,7 +117,14 @@ def survived(encoding: Encoding) -> list[int]:
 def people_data(
     rows: Iterable[int], records: Sequence[ImageRecord], subject: QueryIdentity, uses_cameras: bool
 ) -> dict[str, Mapping[str, str]]:
-    """Return texts about the images in gallery rows: identity, camera, and whether they match the query."""
+    """Return texts about gallery images by row: identity, camera, and whether the image matches the query.
+
+    Args:
+        rows: Gallery rows of the images.
+        records: Records of the gallery memory.
+        subject: Identity and camera of the query.
+        uses_cameras: Whether cameras decide which images are junk.
+    """
     people: dict[str, Mapping[str, str]] = {}
     for row in rows:
         record = records[row]

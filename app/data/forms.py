@@ -36,7 +36,12 @@ CAMERA_NAMES = {
 
 
 def roots_note(roots: Sequence[Root], discovered: DiscoveredPaths) -> None:
-    """Render which folders you can choose from, and how to add others."""
+    """Render the folders that the visitor can choose from, and how to add others.
+
+    Args:
+        roots: Allowed folders.
+        discovered: Files and folders found in them.
+    """
     labels = ", ".join(f"**{escape_markdown(root.label)}**" for root in roots if root.label not in discovered.absent)
     st.caption(
         f"You can choose from these folders: {labels}. To add your own, start the app with "
@@ -55,7 +60,14 @@ def roots_note(roots: Sequence[Root], discovered: DiscoveredPaths) -> None:
 def places_form(
     draft: WorkspaceChoice, discovered: DiscoveredPaths, started: Places, roots: Sequence[Root]
 ) -> WorkspaceChoice:
-    """Render fields for dataset, weights and gallery memory, and return the changed draft."""
+    """Render fields for dataset, weights and gallery memory, and return the changed draft.
+
+    Args:
+        draft: Draft to change.
+        discovered: Datasets, weights and gallery memories to choose from.
+        started: Paths set at startup, which are the defaults.
+        roots: Allowed folders.
+    """
     data, weights, memory = st.columns(3, gap="medium")
     with data:
         data_name = _path_field(
@@ -92,7 +104,7 @@ def places_form(
 
 
 def settings_form(draft: WorkspaceChoice) -> WorkspaceChoice:
-    """Render fields for device and variant, and return the changed draft."""
+    """Render fields for device, variant, protocol and cameras, and return the changed draft."""
     device, variant = st.columns(2, gap="medium")
     with device:
         device_name = st.selectbox(
@@ -118,7 +130,7 @@ def settings_form(draft: WorkspaceChoice) -> WorkspaceChoice:
             "protocol",
             draft.protocol,
             PROTOCOL_NAMES,
-            "Which gallery images count for a query. Automatic: as the data allow.",
+            'Which gallery images count for a query. "automatic" follows the layout and camera labels of the dataset.',
         )
     with cameras:
         camera_choice = _option_field(
@@ -175,7 +187,8 @@ def weights_form(draft: WorkspaceChoice, report: LoadReport | None) -> Workspace
             draft.stride,
             read["stride"],
             fixed,
-            f"Stride of the patches in pixels. A plain ViT allows any; its positions are resized.{why_fixed}",
+            "Stride of the patches in pixels. A plain ViT allows any stride, with resized position embeddings."
+            f"{why_fixed}",
         )
     with heads:
         chosen_heads = _number_field(
@@ -205,7 +218,17 @@ def weights_form(draft: WorkspaceChoice, report: LoadReport | None) -> Workspace
 def _number_field(
     label: str, field: str, numbers: Sequence[int | None], current: int | None, unset: str, fixed: bool, text: str
 ) -> int | None:
-    """Render a field with numbers, or `unset` for the number in the checkpoint, and return the choice."""
+    """Render a field that offers numbers, and return the chosen one, or None for the number in the checkpoint.
+
+    Args:
+        label: Label of the field.
+        field: Suffix of the widget key.
+        numbers: Numbers to offer.
+        current: Number in the draft.
+        unset: Text of the option None.
+        fixed: Whether the field is disabled.
+        text: Help text.
+    """
     options = list(dict.fromkeys([None, *numbers]))
     return st.selectbox(
         label,
@@ -219,7 +242,15 @@ def _number_field(
 
 
 def _option_field(label: str, field: str, current: str, names: Mapping[str, str], text: str) -> str:
-    """Render a field with fixed options, and return the key of the chosen one."""
+    """Render a field with fixed options, and return the key of the chosen one.
+
+    Args:
+        label: Label of the field.
+        field: Suffix of the widget key.
+        current: Key in the draft.
+        names: Displayed name of each option, by key.
+        text: Help text.
+    """
     options = list(names)
     chosen = st.selectbox(
         label, options, options.index(current), key=f"{DRAFT}{field}", format_func=names.__getitem__, help=text
@@ -230,7 +261,17 @@ def _option_field(label: str, field: str, current: str, names: Mapping[str, str]
 def _path_field(
     label: str, field: str, current: str, names: Sequence[str], default: str, roots: Sequence[Root], text: str
 ) -> str:
-    """Render a field in which a name can be chosen or typed, and return the name; `default` stands for no name."""
+    """Render a field in which a name can be chosen or typed, and return the name, which is empty for the default.
+
+    Args:
+        label: Label of the field.
+        field: Suffix of the widget key.
+        current: Name in the draft.
+        names: Names to offer.
+        default: Displayed name of the default.
+        roots: Allowed folders.
+        text: Help text.
+    """
     key = f"{DRAFT}{field}"
     options = list(dict.fromkeys(["", *(name for name in names if name != default), current]))
 
@@ -255,7 +296,12 @@ def _path_field(
 
 
 def _to_name(text: str, roots: Sequence[Root]) -> str:
-    """Return the name of a typed path. A path outside the roots is returned as it is, for the error message."""
+    """Return the name of a typed path. A path outside the roots is returned unchanged, so that an error can show it.
+
+    Args:
+        text: Name or path; empty for the default.
+        roots: Allowed folders.
+    """
     try:
         return name_of(resolve(text, roots), roots) if text else ""
     except OutsideRootsError:

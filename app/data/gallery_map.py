@@ -57,7 +57,12 @@ class GalleryMap:
 @st.fragment
 @report_errors("-map")
 def gallery(workspace: Workspace, variant: Variant) -> None:
-    """Render the gallery map. It is a fragment, so that clicking a point reruns nothing else."""
+    """Render the gallery map. It is a fragment, so that clicking a point reruns nothing else.
+
+    Args:
+        workspace: Workspace with the gallery.
+        variant: Variant of the search.
+    """
     if len(workspace.retriever.memory) < 2:
         st.info("The gallery map needs at least two gallery images.", icon=":material/map:")
         return
@@ -72,7 +77,7 @@ def gallery(workspace: Workspace, variant: Variant) -> None:
             default="whole gallery",
             required=True,
             key="axes",
-            help="The shortlist projection spreads out the 100 nearest images.",
+            help="Fitting to the shortlist spreads out the images nearest to the query.",
         )
     record = names[name]
     query = query_of(workspace, record)
@@ -115,7 +120,12 @@ def project_query(
 ) -> tuple[GalleryMap, tuple[float, float]]:
     """Return the gallery map for a query, and the share of variance on each axis.
 
-    If `of_shortlist`, the map is fitted to the shortlist and the query's person, and shows only their images.
+    Args:
+        workspace: Workspace of the query.
+        query: Query image.
+        trace: Results of the search.
+        of_shortlist: Whether the map is fitted to the shortlist and the images of the query's person, and shows no
+            others.
     """
     memory, shortlist = workspace.retriever.memory, trace.by_distance.indices
     records, subject = memory.records, query.subject
@@ -134,7 +144,13 @@ def project_query(
 
 
 def _legend(points: GalleryMap, explained: tuple[float, float], of_shortlist: bool) -> str:
-    """Return a text on what the map shows and how to interpret it."""
+    """Return a text on what the map shows and how to interpret it.
+
+    Args:
+        points: Map to explain.
+        explained: Share of the variance on each axis, 0 to 1.
+        of_shortlist: Whether the map is fitted to the shortlist.
+    """
     whole = "of the shortlist" if of_shortlist else "of the gallery"
     text = (
         f"Global features (after the BNNeck, L2-normalised) on two principal components: {explained[0]:.1%} "
@@ -148,7 +164,12 @@ def _legend(points: GalleryMap, explained: tuple[float, float], of_shortlist: bo
 
 
 def gallery_map_figure(points: GalleryMap, *, height: int = 560) -> go.Figure:
-    """Return the map as a figure. Images near the query or of its person have symbols and strong colours."""
+    """Return the map as a figure. Images near the query or of its person have symbols and strong colours.
+
+    Args:
+        points: Map to draw.
+        height: Height of the figure in pixels.
+    """
     tones = [match_label(points.records[row], points.subject, points.uses_cameras) for row in points.rows]
     listed = np.isin(points.rows, points.shortlist)
     figure = go.Figure()
@@ -209,7 +230,13 @@ def gallery_map_figure(points: GalleryMap, *, height: int = 560) -> go.Figure:
 
 
 def _draw_others(figure: go.Figure, points: GalleryMap, positions: np.ndarray) -> None:
-    """Draw images that are not shortlisted and do not show the query's person, with a colour per identity."""
+    """Draw images that are not shortlisted and do not show the query's person, with a colour per identity.
+
+    Args:
+        figure: Figure to which the images are added.
+        points: Map to draw.
+        positions: Positions of these images in `points.rows`.
+    """
     people = sorted({points.records[row].identity for row in points.rows[positions]})
     colours = {person: COLOURS[index % len(COLOURS)] for index, person in enumerate(people)}
     identities = np.array([points.records[row].identity for row in points.rows[positions]], dtype=int)

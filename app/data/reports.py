@@ -26,7 +26,12 @@ DIFFERS = {
 
 
 def data_report(dataset: Dataset, inventory: Inventory) -> None:
-    """Render the splits of a dataset, and which images the evaluation protocol excludes."""
+    """Render the splits of a dataset, and which images the evaluation protocol excludes.
+
+    Args:
+        dataset: Dataset to describe.
+        inventory: Counts and excluded images of the dataset.
+    """
     label = ":orange-badge[SYNTHETIC] " if dataset.synthetic else ""
     st.markdown(
         f"{label}**{escape_markdown(dataset.name)}** · layout {escape_markdown(dataset.layout)}, "
@@ -114,7 +119,12 @@ def weights_report(info: WeightsInfo) -> None:
 
 
 def memory_report(info: MemoryInfo, name: str) -> None:
-    """Render whether the gallery memory in the folder `name` matches dataset and weights."""
+    """Render whether a gallery memory matches dataset and weights.
+
+    Args:
+        info: State of the gallery memory.
+        name: Displayed name of its folder.
+    """
     if info.left_out:
         with st.expander(f"Images left out of the gallery memory ({len(info.left_out):,})"):
             listed = {"file": [each.path for each in info.left_out], "why": [each.why for each in info.left_out]}
@@ -143,7 +153,12 @@ def memory_report(info: MemoryInfo, name: str) -> None:
 
 
 def build_report(build: BuildJob, info: MemoryInfo) -> None:
-    """Render the progress of a build, with a button to start, resume or cancel it."""
+    """Render the progress of a build, with a button to start, resume or cancel it.
+
+    Args:
+        build: Job that builds the gallery memory.
+        info: State of the gallery memory.
+    """
     status = build.status()
     with st.container(horizontal=True, vertical_alignment="center"):
         if status.active:
@@ -186,7 +201,12 @@ def _time_left(status: JobStatus) -> str:
 
 
 def _listing(table: pd.DataFrame, title: str) -> None:
-    """Render the first rows of a table, and a download of all rows."""
+    """Render the first rows of a table, and a download of all rows.
+
+    Args:
+        table: Rows to list.
+        title: Title from which the name of the file is made.
+    """
     st.dataframe(table.head(MAX_LISTED), hide_index=True, width="stretch")
     if len(table) > MAX_LISTED:
         st.caption(f"Showing {MAX_LISTED} of {len(table):,}")

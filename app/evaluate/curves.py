@@ -14,7 +14,12 @@ _STYLES = {  # Line colour, interval colour, dash and symbol by score.
 
 
 def curve_figure(table: ReportTable, *, height: int = 330) -> go.Figure:
-    """Return a chart of the completed Rank-1 and mAP in percent against the table's first label, a number."""
+    """Return a chart of Rank-1 and mAP in percent against the number in the first label of each completed row.
+
+    Args:
+        table: Table of Fig. 4.
+        height: Height of the figure in pixels.
+    """
     figure = go.Figure()
     for measure, (colour, interval_colour, dash, symbol) in _STYLES.items():
         known = [(float(row.labels[0]), row.ours[measure]) for row in table.rows if row.ours and row.ours.settled]

@@ -65,8 +65,8 @@ def render_scoring_help(dataset: Dataset) -> None:
             "queries whose first hit is correct. mAP is the mean of the average precision over all queries."
         )
         st.markdown(
-            "Intervals come from 2,000 bootstrap resamples of the people in the queries, each with all their "
-            "queries, which resemble each other (middle 95%). Differences well within an interval are not meaningful."
+            "An interval is the middle 95% of 2,000 bootstrap resamples. People are resampled with all their queries, "
+            "because queries of one person are similar. Differences well within an interval are not meaningful."
         )
         st.markdown(
             "The paper's numbers are for its ViT-B on the data named above them. Our numbers are comparable "
@@ -80,7 +80,12 @@ def render_scoring_help(dataset: Dataset) -> None:
 
 
 def render_tables(all_tables: Sequence[ReportTable], on_pick: Callable[[str], None]) -> None:
-    """Render tables and the curves of Fig. 4; `on_pick` receives the id of a clicked recipe."""
+    """Render tables, the curves of Fig. 4 and downloads.
+
+    Args:
+        all_tables: Tables in order.
+        on_pick: Callback that receives the `ScoreRow.pick` of a clicked recipe.
+    """
     for table in all_tables:
         st.header(f"{table.name}: {table.title}")
         if table.name.startswith("Fig"):
@@ -126,7 +131,12 @@ def bundle(all_tables: Sequence[ReportTable]) -> bytes:
 
 @st.dialog("Recipe", width="large")
 def render_recipe_dialog(pick: str, all_tables: tuple[ReportTable, ...]) -> None:
-    """Render a dialog with the recipe and the scores of a row, and a button that opens the settings in Explore."""
+    """Render a dialog with the recipe and the scores of a row, and a button that opens the settings in Explore.
+
+    Args:
+        pick: `ScoreRow.pick` of the row.
+        all_tables: Tables on the page.
+    """
     chosen = picked_row(pick, all_tables)
     if chosen is None:
         st.info("This row is no longer in the table.")

@@ -51,7 +51,12 @@ _STYLE, _QUERIES = "figure-style", "queries"
 
 
 def chosen_settings(default: QuerySettings, shortlist: int) -> QuerySettings:
-    """Render the query settings, initially `default`, and return them."""
+    """Render the query settings, and return them.
+
+    Args:
+        default: Initial settings.
+        shortlist: Size of the shortlist, which limits K.
+    """
     rate = st.slider("Keep rate γ", *GAMMA[:2], default.prune.keep_rate, GAMMA[2], key=f"{PREFIX}gamma")
     alpha = st.slider("Patch-matching weight α", *ALPHA[:2], default.alpha, ALPHA[2], key=f"{PREFIX}alpha")
     max_k = int(NEIGHBORS[1])
@@ -111,7 +116,12 @@ def chosen_style(kind: FigureKind) -> FigureStyle:
 
 
 def chosen_items(workspace: Workspace, collected: Basket) -> list[Item]:
-    """Render the choice of queries, and return them in order. Changes are written to the basket."""
+    """Render the choice of queries, and return them in order. Changes are written to the basket.
+
+    Args:
+        workspace: Workspace with the queries.
+        collected: Visitor's basket.
+    """
     records = [record.path.as_posix() for record in workspace.dataset.query]
     items_by_name = _named(records, collected.items)
     names = {item: name for name, item in items_by_name.items()}
@@ -135,7 +145,13 @@ def chosen_items(workspace: Workspace, collected: Basket) -> list[Item]:
 
 
 def labels(items: Sequence[Item], workspace: Workspace, of_sheet: bool) -> tuple[str, ...]:
-    """Render fields for labels and buttons that reorder the queries, and return the labels."""
+    """Render fields for labels and buttons that reorder the queries, and return the labels.
+
+    Args:
+        items: Queries of the figure, in order.
+        workspace: Workspace with the queries.
+        of_sheet: Whether the figure shows labels.
+    """
     items_by_name = _named([record.path.as_posix() for record in workspace.dataset.query], items)
     names = {item: name for name, item in items_by_name.items()}
     texts = []
@@ -166,7 +182,13 @@ def labels(items: Sequence[Item], workspace: Workspace, of_sheet: bool) -> tuple
 
 
 def compose_recipe(workspace: Workspace, collected: Basket, settings: QuerySettings) -> FigureRecipe | None:
-    """Render the controls, and return the recipe of the figure, or None if no query is selected."""
+    """Render the controls, and return the recipe of the figure, or None if no query is selected.
+
+    Args:
+        workspace: Workspace with the queries.
+        collected: Visitor's basket.
+        settings: Query settings of the figure.
+    """
     kind = chosen_kind(collected)
     with st.expander("Layout", icon=":material/dashboard_customize:"):
         style = chosen_style(kind)
@@ -196,7 +218,13 @@ def compose_recipe(workspace: Workspace, collected: Basket, settings: QuerySetti
 
 
 def _with_given(kind: FigureKind, items: Sequence[Item], settings: QuerySettings) -> QuerySettings:
-    """Return the settings with the patches that are dropped by hand, which only figures of one query can show."""
+    """Return the settings with the patches dropped by hand, if the figure shows a single query and can draw them.
+
+    Args:
+        kind: Kind of figure.
+        items: Queries of the figure.
+        settings: Query settings with the model's choice of patches.
+    """
     given = [item.given for item in items if item.given is not None]
     if not given:
         return settings
@@ -207,7 +235,14 @@ def _with_given(kind: FigureKind, items: Sequence[Item], settings: QuerySettings
 
 
 def _of_kind(kind: FigureKind, workspace: Workspace, collected: Basket, first: Item) -> dict[str, Any]:
-    """Render the controls that only this kind of figure has, and return their recipe fields."""
+    """Render the controls that only this kind of figure has, and return their recipe fields.
+
+    Args:
+        kind: Kind of figure.
+        workspace: Workspace with the queries.
+        collected: Visitor's basket.
+        first: First query of the figure.
+    """
     gallery = collected.gallery if collected.items[-1:] == (first,) else ""
     if kind in (FigureKind.RANKED_LIST, FigureKind.ALPHA_LINES):
         return {"hits": st.slider("Ranks", 1, 20, 5, key="hits")}
@@ -228,7 +263,12 @@ def _of_kind(kind: FigureKind, workspace: Workspace, collected: Basket, first: I
 
 
 def _patch(workspace: Workspace, collected: Basket) -> int:
-    """Render the choice of a patch, initially the pinned one or that in the middle, and return its grid position."""
+    """Render the choice of a patch, initially the pinned or the middle one, and return its grid position.
+
+    Args:
+        workspace: Workspace with the model.
+        collected: Visitor's basket, with the pinned patch.
+    """
     rows, columns = workspace.retriever.model.config.grid
     pinned = collected.patch if collected.patch is not None and collected.patch < rows * columns else None
     row, column = divmod((rows // 2) * columns + columns // 2 if pinned is None else pinned, columns)
@@ -243,13 +283,23 @@ def _maps(maps: MapSettings) -> dict[str, Any]:
 
 
 def _replace_items(items: Sequence[Item], items_by_name: Mapping[str, Item]) -> None:
-    """Replace the queries of the figure by `items`, in this order."""
+    """Replace the queries of the figure.
+
+    Args:
+        items: New queries, in order.
+        items_by_name: Result of `_named`.
+    """
     update_basket(items=tuple(items))
     st.session_state[_QUERIES] = [name for item in items for name, each in items_by_name.items() if each == item]
 
 
 def _named(records: Sequence[str], items: Sequence[Item]) -> dict[str, Item]:
-    """Return all queries by name. Collected queries with occluders or given patches have additional names."""
+    """Return the queries that can be chosen, by name.
+
+    Args:
+        records: Paths of the dataset's queries.
+        items: Collected queries. Those with occluders or patches dropped by hand get a name of their own.
+    """
     items_by_name = {path: Item(path) for path in records}
     for item in items:
         count = len(item.scene.occluders)

@@ -1,4 +1,4 @@
-"""Sections of the Lab on the scene: editor, masks, rank of the first true match, and downloads."""
+"""Sections of the Lab that show the scene: editor, masks, rank of the first true match, and downloads."""
 
 from __future__ import annotations
 
@@ -50,6 +50,11 @@ CLEAN, OCCLUDED = "clean", "occluded"
 def with_occluders(workspace: Workspace, query: Query, scene: Scene) -> Query:
     """Return the query with the scene painted on its image.
 
+    Args:
+        workspace: Workspace with the gallery of the cut-outs.
+        query: Query without occluders.
+        scene: Occluders to paint.
+
     Raises:
         RecipeError: A cut-out of the scene is not in the gallery.
     """
@@ -58,6 +63,10 @@ def with_occluders(workspace: Workspace, query: Query, scene: Scene) -> Query:
 
 def cut_outs(workspace: Workspace, *scenes: Scene) -> dict[tuple[str, Outline], np.ndarray]:
     """Return the cut-outs that `paint` needs for some scenes.
+
+    Args:
+        workspace: Workspace with the gallery of the cut-outs.
+        scenes: Scenes to paint.
 
     Raises:
         RecipeError: A scene uses an image that is not in the gallery.
@@ -70,7 +79,13 @@ def cut_outs(workspace: Workspace, *scenes: Scene) -> dict[tuple[str, Outline], 
 
 
 def encode_once(workspace: Workspace, query: Query, prune: PruneSettings) -> Encoding:
-    """Encode a query without caching the result, for images that rarely recur, such as those during a drag."""
+    """Encode a query without caching the result. Use it for images that rarely recur, such as those during a drag.
+
+    Args:
+        workspace: Workspace of the query.
+        query: Query image.
+        prune: Pruning settings.
+    """
     with limit_threads_on_small_machines():
         image, cameras = search.model_input(workspace, query)
         state = search.run_in_model_queue(lambda: workspace.retriever.prepare(image, cameras, prune.blocks[0]))
@@ -131,6 +146,10 @@ def open_recipe(workspace: Workspace) -> None:
 def _apply_recipe(workspace: Workspace, recipe: SceneRecipe) -> None:
     """Replace scene, query and settings by those of a recipe.
 
+    Args:
+        workspace: Workspace of the page.
+        recipe: Recipe to open.
+
     Raises:
         RecipeError: The dataset or the page does not support the recipe. Nothing has been changed.
     """
@@ -143,12 +162,15 @@ def _apply_recipe(workspace: Workspace, recipe: SceneRecipe) -> None:
     prune = PruneSettings(model.keep_rate, model.strategy)
     if settings.prune.strategy is DropStrategy.GIVEN:
         if len(settings.prune.given) != len(prune.blocks):
-            raise RecipeError("its patches are dropped in other layers than those of this page")
+            raise RecipeError(
+                f"it drops patches by hand in {len(settings.prune.given)} layers, but this page drops patches in "
+                f"{len(prune.blocks)}"
+            )
         prune = prune.with_given(settings.prune.given)
         try:
             prune.check_grid(workspace.retriever.model.config.patches)
         except ValueError as error:
-            raise RecipeError(f"its patches do not fit this model: {error}") from error
+            raise RecipeError(f"the patches dropped by hand do not fit this model: {error}") from error
     supported = QuerySettings(
         prune,
         TransportSettings(settings.transport.solver, settings.transport.epsilon),
@@ -251,7 +273,10 @@ def editor(
 def _on_occluder(encoding: Encoding, covered: np.ndarray, workspace: Workspace) -> list[str]:
     """Return the notes of the masks: the covered share, and the share of each block's dropped area on occluders.
 
-    `covered` is (H, W) bool, True for pixels that an occluder covers.
+    Args:
+        encoding: Encoding of the occluded query.
+        covered: (H, W) bool, True for pixels that an occluder covers.
+        workspace: Workspace of the query.
     """
     mask = np.where(covered, OCCLUDER, BACKGROUND).astype(np.uint8)
     person, occluder_area = patch_areas(mask, workspace.retriever.model.config)
@@ -260,7 +285,7 @@ def _on_occluder(encoding: Encoding, covered: np.ndarray, workspace: Workspace) 
 
 
 def _cut_out_of(workspace: Workspace, query: Query, nearest: int) -> CutOut:
-    """Render the choice of the person that the Person button pastes, and return the cut-out."""
+    """Render the choice of the person to paste, and return the cut-out. Gallery row `nearest` is the default."""
     records = workspace.retriever.memory.records
     default = records[nearest]
     with st.popover("Choose person to paste", icon=":material/person_add:"):
@@ -287,7 +312,13 @@ def _cut_out_of(workspace: Workspace, query: Query, nearest: int) -> CutOut:
 
 
 def first_matches(clean: QueryTrace, occluded: QueryTrace, rule: MatchRule) -> dict[str, tuple[int | None, int | None]]:
-    """Return the ranks of the first true match without and with occluders, from 1, by name of the ranking."""
+    """Return the 1-based ranks of the first true match without and with occluders, by name of the ranking.
+
+    Args:
+        clean: Results without occluders.
+        occluded: Results with occluders.
+        rule: Rule that decides which gallery images are matches.
+    """
     kinds = {"by cosine": "by_cosine", "by D": "by_distance", "consolidated": "final"}
     return {
         name: (rule.first_match(getattr(clean, kind)), rule.first_match(getattr(occluded, kind)))
@@ -314,7 +345,15 @@ def _render_ranks(ranks: Mapping[str, tuple[int | None, int | None]], settings: 
 def render_downloads(
     workspace: Workspace, query: Query, scene: Scene, settings: QuerySettings, image: np.ndarray
 ) -> None:
-    """Render downloads of the scene and of `image`, the query with occluders."""
+    """Render downloads of the scene and of the occluded image, and buttons that add them to the figure.
+
+    Args:
+        workspace: Workspace of the query.
+        query: Query without occluders.
+        scene: Occluders on the query.
+        settings: Query settings.
+        image: (H, W, 3) uint8 query with occluders.
+    """
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "PNG")
     weights = workspace.weights_fingerprint
@@ -346,7 +385,13 @@ def render_downloads(
 
 
 def nearest_wrong(workspace: Workspace, query: Query, trace: QueryTrace) -> int:
-    """Return the gallery row of the nearest wrong hit by D, or 0 if there is none."""
+    """Return the gallery row of the nearest wrong hit by D, or 0 if there is none.
+
+    Args:
+        workspace: Workspace of the query.
+        query: Query image.
+        trace: Results of the search.
+    """
     records, uses_cameras = workspace.retriever.memory.records, workspace.dataset.excludes_own_camera
     wrong = (MatchLabel.OTHER, MatchLabel.NEUTRAL)
     rows = trace.by_distance.indices.tolist()

@@ -1,4 +1,4 @@
-"""Sections of the Lab with many occluded images: curves against the covered share, and a sensitivity map."""
+"""Sections of the Lab that search with many occluded images: curves of growing occlusion, and a sensitivity map."""
 
 from __future__ import annotations
 
@@ -52,7 +52,15 @@ EFFECTS = {
 
 
 def curves(workspace: Workspace, query: Query, relevance: Relevance, scene: Scene, settings: QuerySettings) -> None:
-    """Render curves of the true match's rank and distances under growing occlusion, for several keep rates."""
+    """Render the rank and distances of the true match under growing occlusion, for several keep rates.
+
+    Args:
+        workspace: Workspace of the query.
+        query: Query without occluders.
+        relevance: Which gallery images are right, wrong or junk.
+        scene: Visitor's occluders.
+        settings: Query settings.
+    """
     st.header("How much can be covered before the match is lost?")
     offered = [each for each in GROWTHS if scene.occluders or each is not GrowthDirection.OWN]
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
@@ -152,7 +160,15 @@ def _lost_row(rate: float, known: bool, share: float | None) -> dict[str, str]:
 def sliding_map(
     workspace: Workspace, query: Query, relevance: Relevance, scene: Scene, settings: QuerySettings
 ) -> None:
-    """Render a map that shows how a grey square at each position affects the true match."""
+    """Render a map that shows how a grey square at each position affects the true match.
+
+    Args:
+        workspace: Workspace of the query.
+        query: Query without occluders.
+        relevance: Which gallery images are right, wrong or junk.
+        scene: Visitor's occluders, which can be included.
+        settings: Query settings.
+    """
     st.header("Which image region matters most?")
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         size = st.segmented_control("Square size (patches)", (1, 2, 3, 4, 6), default=3, required=True, key="spot-size")
@@ -203,9 +219,17 @@ def _occlusion_job(
     settings: QuerySettings,
     keep_rates: tuple[float, ...],
 ) -> OcclusionJob | None:
-    """Return the job that searches all scenes, or show a message and return None if a scene is invalid.
+    """Return the job that searches with all scenes. If a scene is invalid, show a message and return None.
 
     Equal requests share one job.
+
+    Args:
+        workspace: Workspace of the query.
+        query: Query without occluders.
+        relevance: Which gallery images are right, wrong or junk.
+        scenes: Occluders of each search.
+        settings: Query settings.
+        keep_rates: Keep rates with which every scene is searched.
     """
     key_parts = (query.digest, relevance.right.tobytes(), relevance.junk.tobytes(), scenes, settings, keep_rates)
     camera = query.subject.camera if workspace.dataset.uses_cameras else None

@@ -1,4 +1,4 @@
-"""A step of the lesson: text with equations, a question, and an interactive image."""
+"""A step of the lesson: text with equations, a question, and interactive figures."""
 
 from __future__ import annotations
 
@@ -37,7 +37,13 @@ LEFT_OUT = "left-out"  # Session key of the neighbour that the visitor has exclu
 
 
 def download_button(workspace: Workspace, query: Query, context: LessonContext) -> None:
-    """Render a button that downloads the whole lesson as a file, which is made on request."""
+    """Render a button that downloads the whole lesson as one file. The file is made on request.
+
+    Args:
+        workspace: Workspace of the query.
+        query: Query image.
+        context: Context of the query, from which the steps are made.
+    """
 
     def file() -> str:
         from fpc_core.report.lesson import render_lesson  # Imported here, because matplotlib takes a second to import.
@@ -68,7 +74,12 @@ def render_text(step: Step) -> None:
 
 
 def render_quiz(quiz: Quiz, about: str) -> None:
-    """Render a question, and its answer once the visitor has chosen. `about` identifies step, query and settings."""
+    """Render a question, and its answer once the visitor has chosen.
+
+    Args:
+        quiz: Question with its choices.
+        about: Text that identifies step, query and settings; another text starts a new question.
+    """
     key = f"answer-{about}"
     answer = st.session_state.get(key)
     st.markdown(f"**Predict:** {lesson_markdown(quiz.prompt)}")
@@ -88,7 +99,7 @@ def render_quiz(quiz: Quiz, about: str) -> None:
         st.markdown(f"{verdict} {lesson_markdown(quiz.reveal)}")
 
 
-def render_picture(
+def render_figures(
     workspace: Workspace,
     query: Query,
     search_result: SearchResult,
@@ -97,7 +108,17 @@ def render_picture(
     pin: Pin | None,
     on_pin: Callable[[Pin | None], None],
 ) -> None:
-    """Render the interactive figures of a step, such as patch maps, charts or the Sinkhorn stepper."""
+    """Render the interactive figures of a step, such as patch maps, charts or the Sinkhorn stepper.
+
+    Args:
+        workspace: Workspace of the query.
+        query: Query image.
+        search_result: Result of the search.
+        context: Context of the query.
+        step: Step of the lesson.
+        pin: Pinned patch, or None.
+        on_pin: Callback that receives the newly pinned patch, or None for no pin.
+    """
     config, records = workspace.retriever.model.config, workspace.retriever.memory.records
 
     def image_of(row: int | None) -> str:

@@ -24,7 +24,7 @@ from fpc_core.config import QuerySettings
 from fpc_core.evaluation.failure_analysis.cases import PRUNED_BELOW, classify
 
 PREFIX = "at_"  # Prefix that distinguishes query parameters of this page from those of Explore.
-AUTO_START_LIMIT = 256  # Maximum number of queries with which the analysis starts by itself.
+AUTO_START_LIMIT = 256  # Maximum number of queries for which the analysis starts without a click.
 
 
 def pick(query: str, row: int) -> None:

@@ -54,7 +54,8 @@ def both_sides(
         largest: Size of the shortlist, which is smaller for a small own gallery.
 
     Returns:
-        The settings by side, the name of the weights of side B if they are others, and where each side is described.
+        The settings by side, the name of side B's weights (empty for those of side A), and a placeholder for the
+        headline of each side.
     """
     presets = st.container()
     settings, headlines, weights = {}, {}, ""
@@ -78,7 +79,12 @@ def both_sides(
 
 
 def limited(settings: QuerySettings, largest: int) -> QuerySettings:
-    """Return settings whose shortlist and K are at most `largest`."""
+    """Return the settings with a limited shortlist and K.
+
+    Args:
+        settings: Settings to limit.
+        largest: Maximum size of the shortlist, and so of K.
+    """
     size = min(settings.shortlist, largest)
     return replace(settings, shortlist=size, neighbors=min(settings.neighbors, size))
 
@@ -109,7 +115,14 @@ def search_sides(
 
 
 def add_buttons(query: Query, settings: dict[str, QuerySettings], gallery: str, other: Workspace | None) -> None:
-    """Render buttons that add a side to the figure. Figures have the weights of side A."""
+    """Render buttons that add a side to the figure. Figures use the weights of side A.
+
+    Args:
+        query: Query image.
+        settings: Settings by side.
+        gallery: Path of the selected gallery image, or empty.
+        other: Workspace of side B if it has other weights; otherwise None.
+    """
     with st.container(horizontal=True, vertical_alignment="center"):
         for name, each in settings.items():
             if name == "A" or other is None:

@@ -58,7 +58,12 @@ def weights_section(places: Places) -> WeightsInfo | None:
 
 
 def data_section(places: Places, roots: tuple[Root, ...]) -> Dataset | None:
-    """Render and return the dataset, or show a message and return None if it cannot be opened."""
+    """Render and return the dataset, or show a message and return None if it cannot be opened.
+
+    Args:
+        places: Paths of the draft.
+        roots: Folders that must contain every image. Empty disables this check.
+    """
     try:
         dataset, inventory = resources.data_info(places, roots)
     except (ValueError, OSError) as error:
@@ -75,7 +80,15 @@ def memory_section(
 ) -> MemoryInfo | None:
     """Render the gallery memory, its build, and the button that applies the draft to all pages.
 
-    Return None, after a message, if the gallery memory cannot be inspected.
+    Args:
+        draft: Choice that the page edits.
+        places: Paths of the draft.
+        roots: Folders that visitors can choose from.
+        dataset: Dataset of the draft.
+        weights: Details of the weights of the draft.
+
+    Returns:
+        State of the gallery memory. If it cannot be inspected, a message is shown and None is returned.
     """
     try:
         check_cameras(dataset, weights.report.config)

@@ -14,7 +14,7 @@ from app.layout import heading, inject_explore_css
 
 FIRST_VISIT = "explore-visited"  # Key of the state that is set once the page has been shown.
 inject_explore_css()
-skeleton = st.empty()  # What a first visit shows until the rankings are there.
+skeleton = st.empty()  # Grey boxes that a first visit shows until the rankings are rendered.
 header = st.container(key="explore-header", horizontal=True, vertical_alignment="center")
 with header:
     if FIRST_VISIT not in st.session_state:
@@ -57,7 +57,7 @@ TOUR = (
     ),
     TourStep(
         "2. Move the sliders",
-        "The masks show which patches the model drops. Masks and rankings follow while you drag.",
+        "The masks show which patches the model drops. Masks and rankings update while you drag.",
         ".st-key-instrument",
     ),
     TourStep(
@@ -82,6 +82,13 @@ def hits(
 
     When a slider is released, this fragment reruns before the whole page. Therefore it takes the values of the sliders
     from the URL.
+
+    Args:
+        workspace: Workspace of the query.
+        query: Query image.
+        settings: Query settings, in which the values of the sliders are replaced.
+        neighbor: Gallery row of the selected hit in the link, or None.
+        show_junk: Whether junk images are shown.
     """
     view, _ = view_from_url(workspace)
     result = search.search(workspace, query, controls.with_slider_values(settings, view.settings))
@@ -96,14 +103,20 @@ def hits(
 
 
 def on_paint(given: str) -> None:
-    """Show the results for other patches that are dropped by hand, given as a query parameter."""
+    """Store the patches dropped by hand, given as a query parameter, and show the new results."""
     values = {given_patches.PARAM: given}
     write_slider_params(st.query_params, values)
     pending_release.rerun_fragment_for_release(HITS, values)
 
 
 def render_queries(workspace: Workspace, chosen: str, identity: int | None) -> None:
-    """Render the strip of queries, or of those of one person, with buttons for its pages."""
+    """Render the strip of query thumbnails, with page buttons.
+
+    Args:
+        workspace: Workspace with the queries.
+        chosen: Name of the selected query.
+        identity: Identity of the only person to show; None for all.
+    """
     records = [record for record in workspace.dataset.query if identity in (None, record.identity)]
     names = [record.path.as_posix() for record in records]
     with st.container(key="queries", horizontal=True, vertical_alignment="center"):
@@ -116,7 +129,12 @@ def render_queries(workspace: Workspace, chosen: str, identity: int | None) -> N
 
 
 def filter_by_person(workspace: Workspace, chosen: str) -> int | None:
-    """Render the filter of the query strip, and return the selected person, or None for all."""
+    """Render the filter of the query strip, and return the selected identity, or None for all.
+
+    Args:
+        workspace: Workspace with the queries.
+        chosen: Name of the selected query.
+    """
     persons = {record.path.as_posix(): record.identity for record in workspace.dataset.query}
     first = {person: path for path, person in reversed(persons.items())}
     return controls.identity(list(first), persons.get(chosen), lambda person: choose_query(first[person]))
@@ -159,7 +177,7 @@ def page() -> None:
         show_warnings((*problems, *gallery_problems, *missing, *map_problems, *choice_problems))
     with queries:
         render_queries(workspace, query.name, identity)
-    with strips:  # They are computed first.
+    with strips:  # Computed before the panels around it, which show the selected hit.
         result, chosen = hits(workspace, query, settings, view.neighbor, show_junk)
     skeleton.empty()
     with masks:
@@ -180,6 +198,6 @@ def page() -> None:
 
 try:
     run_page(page)
-finally:  # A page that shows an error instead of results needs no skeleton either.
+finally:  # Also removes the skeleton if the page shows an error instead of results.
     skeleton.empty()
     st.session_state[FIRST_VISIT] = True

@@ -61,10 +61,14 @@ def load_recipe() -> FigureRecipe | None:
 
 
 def load_scores(workspace: Workspace, recipe: FigureRecipe) -> tuple[ReportTable, ...] | None:
-    """Return the tables for a figure of all queries, or render the progress and return None until they are computed."""
-    from fpc_core.figures.score_figures import (
-        score_tables,
-    )  # Imported here, because matplotlib takes a second to import.
+    """Return the tables for a figure of all queries, or render the progress and return None until they are computed.
+
+    Args:
+        workspace: Workspace to evaluate.
+        recipe: Recipe of a figure of all queries.
+    """
+    # Imported here, because matplotlib takes a second to import.
+    from fpc_core.figures.score_figures import score_tables
 
     task, run = resources.evaluation_job(workspace, score_tables(recipe, workspace))
     job_status = run.status()
@@ -77,7 +81,12 @@ def load_scores(workspace: Workspace, recipe: FigureRecipe) -> tuple[ReportTable
 
 
 def render_figure(workspace: Workspace, recipe: FigureRecipe) -> None:
-    """Render the figure of a recipe and its downloads."""
+    """Render the figure of a recipe and its downloads.
+
+    Args:
+        workspace: Workspace of the figure.
+        recipe: Recipe to draw.
+    """
     try:
         tables = load_scores(workspace, recipe) if recipe.kind in OF_ALL_QUERIES else ()
         if tables is None:

@@ -32,7 +32,13 @@ from fpc_core.workspace import Workspace
 
 
 def render_results(workspace: Workspace, query: Query, settings: QuerySettings) -> None:
-    """Render the editor and all sections that depend on the scene."""
+    """Render the editor and all sections that depend on the scene.
+
+    Args:
+        workspace: Workspace of the query.
+        query: Query without occluders.
+        settings: Query settings.
+    """
     scene = lab_scene.current_scene().scene
     occluded = editor.with_occluders(workspace, query, scene)
     search_results = {
@@ -74,7 +80,8 @@ def render_results(workspace: Workspace, query: Query, settings: QuerySettings) 
     except ValueError as error:
         show_warning(f"The curves and the map cannot be computed: {error}.")
         return
-    model = replace(settings, prune=settings.prune.of_model)  # Patches chosen for one scene suit no other.
+    # Patches that were chosen by hand for one scene do not fit other scenes.
+    model = replace(settings, prune=settings.prune.of_model)
     if model != settings:
         st.caption("You prune by hand. Curves and map show other scenes, so the model chooses the patches there.")
     occlusion_curves.curves(workspace, query, relevance, scene, model)

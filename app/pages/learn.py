@@ -101,7 +101,15 @@ def render_navigation(number: int) -> None:
 
 
 def render_try_it(workspace: Workspace, query: Query, view: View, context: LessonContext, key: str) -> None:
-    """Render a choice of other queries for this step, a link to Explore, and downloads."""
+    """Render a choice of other queries for this step, a link to Explore, and downloads.
+
+    Args:
+        workspace: Workspace of the query.
+        query: Query image.
+        view: View to open in Explore.
+        context: Context of the query.
+        key: Key of the step.
+    """
     st.header("Try it on your query")
     if is_dataset_query(query):
         explore = st.Page(Path(__file__).with_name("explore.py"), default=True)
@@ -160,7 +168,7 @@ def page() -> None:
         lesson_step.render_text(step)
         lesson_step.render_quiz(step.quiz, f"{key} {query.digest} {hash(settings)} {context.hit}")
     with right:
-        lesson_step.render_picture(workspace, query, result, context, step, view.pin, choose_pin)
+        lesson_step.render_figures(workspace, query, result, context, step, view.pin, choose_pin)
     lesson_shortcuts(partial(step_query, workspace, query.name, None), PRESENTING)
     if PRESENTING:
         synthetic = ":orange-badge[SYNTHETIC] " if workspace.dataset.synthetic else ""

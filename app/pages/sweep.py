@@ -31,11 +31,16 @@ SCOPES = ("all", "one", "a set")
 RATES = (*KEEP_RATES, 0.4, 0.3)
 ALPHA_STEPS = (0.05, 0.1, 0.2, 0.25, 0.5)
 COUNTS = (1, 2, 3, 5, 8, 10, 15, 20)
-AUTO_START_LIMIT = 16  # Maximum number of queries times keep rates with which a sweep starts by itself.
+AUTO_START_LIMIT = 16  # Maximum number of queries times keep rates for which a sweep starts without a click.
 
 
 def choose_queries(records: dict[str, ImageRecord], opening: str) -> tuple[str, ...]:
-    """Render the choice of queries, and return the paths of the chosen ones."""
+    """Render the choice of queries, and return the paths of the chosen ones.
+
+    Args:
+        records: Records of the queries by path.
+        opening: Path of the initial query.
+    """
     show_warnings(link_checks.check_choice("scope", SCOPES))
     scope = st.segmented_control("Queries", SCOPES, default=SCOPES[0], required=True, key="scope", bind="query-params")
     if scope == "one":
@@ -89,7 +94,12 @@ def pick(cell: str) -> None:
 
 
 def open_cell(query: str, settings: QuerySettings) -> None:
-    """If a cell was clicked, open Explore with its settings."""
+    """If a cell was clicked, open Explore with its settings.
+
+    Args:
+        query: Path of the only query of the sweep; empty if it has several.
+        settings: Settings of the sweep.
+    """
     cell = st.session_state.pop("picked-cell", None)
     if cell is not None:
         rate, alpha, neighbors = parse_cell_id(cell)

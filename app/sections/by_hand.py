@@ -1,4 +1,4 @@
-"""Patches that the visitor drops by hand, and what they lead to beside the model's choice and the ground truth."""
+"""Sections for dropping patches by hand, and for comparing the visitor's mask with the model's and the ground truth."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ _HEADS = {MODEL: "Model", YOURS: "You", TRUTH: "Ground truth"}
 
 
 def painter(workspace: Workspace, query: Query, settings: QuerySettings, on_paint: Callable[[str], None]) -> Painter:
-    """Return what the masks need to let the visitor drop patches.
+    """Return the state and callback of the editor with which the visitor drops patches on the masks.
 
     Args:
         workspace: Workspace of the query.
         query: Query image.
         settings: Query settings.
-        on_paint: Callback that receives the query parameter of the visitor's choice, empty for the model's.
+        on_paint: Callback that receives the visitor's choice as a query parameter, empty for the model's choice.
     """
     prune = settings.prune
 
@@ -64,7 +64,7 @@ def painter(workspace: Workspace, query: Query, settings: QuerySettings, on_pain
 def compare_masks(
     workspace: Workspace, query: Query, settings: QuerySettings, hit: int | None, *, truth: bool = True
 ) -> tuple[MaskOutcome, ...]:
-    """Search with every mask of a query: the model's, the visitor's and that of the ground truth, if they exist.
+    """Search with the masks of the model, the visitor and the ground truth, if these exist, and return the outcomes.
 
     Args:
         workspace: Workspace of the query.
@@ -84,13 +84,13 @@ def compare_masks(
 
 
 def render_start(workspace: Workspace, query: Query, prune: PruneSettings, on_start: Callable[[str], None]) -> None:
-    """Render a button with which the visitor starts to prune by hand, unless that has happened already.
+    """Render a button that starts pruning by hand. Render nothing if the visitor already prunes by hand.
 
     Args:
         workspace: Workspace of the query.
         query: Query image.
-        prune: Settings of dropping patches.
-        on_start: Callback that receives the query parameter of the mask with which the visitor starts.
+        prune: Pruning settings.
+        on_start: Callback that receives the initial mask as a query parameter.
     """
     if prune.strategy is DropStrategy.GIVEN:
         return
@@ -108,9 +108,15 @@ def render_comparison(
     truth: bool = True,
     compact: bool = False,
 ) -> None:
-    """Render the masks of a query beside each other, with their ranks, D and overlap.
+    """Render the masks of a query side by side, with their ranks, D and overlap.
 
-    The arguments are those of `compare_masks`; if `compact` is true, only the table is rendered.
+    Args:
+        workspace: Workspace of the query.
+        query: Query image.
+        settings: Query settings, with the visitor's mask if there is one.
+        hit: Gallery row of the selected hit, or None.
+        truth: Whether the ground truth describes the image; it does not if occluders were added.
+        compact: Whether only the table is rendered.
     """
     outcomes = compare_masks(workspace, query, settings, hit, truth=truth)
     if len(outcomes) > 1 and not compact:
@@ -121,7 +127,7 @@ def render_comparison(
     st.table(_table(outcomes))
     notes = [
         "IoU: overlap of the dropped patches." if len(outcomes) > 1 else "",
-        "Ground truth: drop what is mostly occluder."
+        "Ground truth: drops patches that are mostly occluder."
         if any(each.name == TRUTH for each in outcomes)
         else "There is no ground truth for this image.",
     ]

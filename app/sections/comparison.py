@@ -69,7 +69,12 @@ class Side:
 
 
 def describe_settings(settings: QuerySettings, weights: str = "") -> str:
-    """Return query settings, and the name of the weights if there is one, as one line of text."""
+    """Return query settings as one line of text.
+
+    Args:
+        settings: Settings to describe.
+        weights: Name of the weights, which is added to the line; empty for none.
+    """
     solver = settings.transport.solver
     by_hand = settings.prune.strategy is DropStrategy.GIVEN
     parts = [
@@ -127,7 +132,7 @@ def hits(
     with_other_rank: Sequence[str] = SIDES,
     notes: Sequence[str] = (),
 ) -> int | None:
-    """Render the rankings of both sides below each other, and return the gallery row of the selected hit.
+    """Render the rankings of both sides one below the other, and return the gallery row of the selected hit.
 
     Args:
         workspace: Workspace of the query.
@@ -203,7 +208,7 @@ def parts(
     Args:
         configs: Configurations of the models of both sides.
         traces: Traces of both sides, by name.
-        rule: Which gallery images are matches.
+        rule: Rule that decides which gallery images are matches.
         chosen: Gallery row of the selected hit, or None.
     """
     one, other = traces.values()

@@ -27,11 +27,16 @@ PRESETS = {
 }
 """Settings of side A and side B, by the name of the preset."""
 DEFAULT_SIDES = PRESETS["γ 1.0 | 0.8"]
-"""Settings that a link means where it does not set a side; `shared_view` knows the keep rate of side A."""
+"""Settings of a side that a link does not set. `shared_view` repeats the keep rate of side A."""
 
 
 def preset_of(one: QuerySettings, other: QuerySettings) -> str | None:
-    """Return the name of the preset with these settings of A and B, or None. The shortlist size is ignored."""
+    """Return the name of the preset with these settings, or None. The shortlist size is ignored.
+
+    Args:
+        one: Settings of side A.
+        other: Settings of side B.
+    """
     for name, preset in PRESETS.items():
         if preset == tuple(replace(each, shortlist=_DEFAULT.shortlist) for each in (one, other)):
             return name
@@ -89,7 +94,12 @@ def why_not_comparable(configs: tuple[ModelConfig, ModelConfig], encodings: tupl
 
 
 def mark_differences(here: Strip, there: Strip) -> Strip:
-    """Return the strip `here`, in which cards that are missing on the other side are tagged and counted."""
+    """Return the strip of a side, in which cards that are missing on the other side are tagged and counted.
+
+    Args:
+        here: Strip to mark.
+        there: Strip of the other side.
+    """
     shown = {card.id for card in there.cards}
     cards = tuple(
         card if card.id in shown else replace(card, tag=" · ".join(filter(None, (card.tag, "only here"))))
@@ -102,7 +112,14 @@ def mark_differences(here: Strip, there: Strip) -> Strip:
 
 @dataclass(frozen=True)
 class ComparedValue:
-    """A named value of both sides, None for a side without it; `text` formats a value."""
+    """A value of both sides.
+
+    Attributes:
+        name: Name of the value.
+        one: Value of the first side; None if the side does not have it.
+        other: Value of the second side; None if the side does not have it.
+        text: Function that formats a value.
+    """
 
     name: str
     one: float | None
@@ -118,13 +135,23 @@ class ComparedValue:
         return "=" if change == 0 else ("+" if change > 0 else "−") + self.text(abs(change))
 
     def row(self, one: str = "A", other: str = "B") -> dict[str, str]:
-        """Return a table row of this value; `one` and `other` are the names of the sides."""
+        """Return a table row of this value.
+
+        Args:
+            one: Name of the first side.
+            other: Name of the second side.
+        """
         texts = ["–" if value is None else self.text(value) for value in (self.one, self.other)]
         return {"": self.name, one: texts[0], other: texts[1], f"{other} − {one}": self.difference}
 
 
 def average_precision(rule: MatchRule, ranking: Ranking) -> float | None:
-    """Return the average precision over the whole gallery, or None without a true match or a known identity."""
+    """Return the average precision over the whole gallery, or None without a true match or a known identity.
+
+    Args:
+        rule: Rule that decides which gallery images are matches.
+        ranking: Ranking of the gallery.
+    """
     if rule.subject.identity is None or rule.first_match(ranking) is None:
         return None
     distance = np.full((1, len(rule.records)), np.inf)  # The query itself is not ranked.
@@ -145,7 +172,7 @@ def query_values(
     Args:
         one: Trace of the first side.
         other: Trace of the second side.
-        rule: Which gallery images are matches.
+        rule: Rule that decides which gallery images are matches.
         configs: Configurations of the models of both sides.
     """
     one_flops, other_flops = (
@@ -173,7 +200,14 @@ def query_values(
 
 
 def neighbor_values(one: QueryTrace, other: QueryTrace, rule: MatchRule, row: int) -> list[ComparedValue]:
-    """Return all values of a gallery image, given by its row, for both sides."""
+    """Return all values of a gallery image for both sides.
+
+    Args:
+        one: Trace of the first side.
+        other: Trace of the second side.
+        rule: Rule that decides which gallery images are matches.
+        row: Gallery row of the image.
+    """
 
     def rank(ranking: Ranking) -> int | None:
         return rule.ranks(ranking).get(row)
@@ -196,7 +230,12 @@ def neighbor_values(one: QueryTrace, other: QueryTrace, rule: MatchRule, row: in
 
 
 def neighbor_share(trace: QueryTrace, row: int) -> float | None:
-    """Return the decoder's attention to a gallery row (Eq. 13), or None if it is not among the K neighbours."""
+    """Return the decoder's attention to a gallery image (Eq. 13), or None if it is not among the K neighbours.
+
+    Args:
+        trace: Results of the search.
+        row: Gallery row of the image.
+    """
     places = np.flatnonzero(trace.consolidation.neighbors == row)
     return float(trace.consolidation.neighbor_shares[places[0]]) if len(places) else None
 

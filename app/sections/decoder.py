@@ -32,7 +32,13 @@ MAPS = "maps"  # Key of the fragment that computes heat maps.
 
 @dataclass(frozen=True, eq=False)
 class _MapView:
-    """Heat maps to show: their settings, the key of their data in the browser, and the name of what they explain."""
+    """Heat maps to show.
+
+    Attributes:
+        settings: Settings of the heat maps.
+        view: Key of their data in the browser.
+        target: Name of the value that they explain.
+    """
 
     settings: MapSettings
     view: str
@@ -42,7 +48,15 @@ class _MapView:
 def render_neighbor_maps(
     workspace: Workspace, query: Query, result: SearchResult, chosen: int | None, on_pick: Callable[[str], None]
 ) -> None:
-    """Render what the decoder used from each neighbour, and its attention shares."""
+    """Render what the decoder used from each neighbour, and its attention shares.
+
+    Args:
+        workspace: Workspace of the query.
+        query: Query image.
+        result: Result of the search.
+        chosen: Gallery row of the selected hit, or None.
+        on_pick: Callback that receives the gallery row of a clicked neighbour.
+    """
     trace, consolidation = result.trace, result.trace.consolidation
     config, records = workspace.retriever.model.config, workspace.retriever.memory.records
     ranks = MatchRule(records, query.subject, workspace.dataset.excludes_own_camera).ranks(trace.by_distance)
@@ -63,7 +77,14 @@ def render_neighbor_maps(
 
 
 def render_query_maps(workspace: Workspace, query: Query, result: SearchResult, chosen: int | None) -> None:
-    """Render the query with a heat map of the encoder, and one of the decoder."""
+    """Render the query with a heat map of the encoder, and one of the decoder.
+
+    Args:
+        workspace: Workspace of the query.
+        query: Query image.
+        result: Result of the search.
+        chosen: Gallery row of the selected hit, or None.
+    """
     trace, consolidation = result.trace, result.trace.consolidation
     config, records = workspace.retriever.model.config, workspace.retriever.memory.records
     maps = _choose_maps(workspace, query, result, chosen)
@@ -82,8 +103,8 @@ def render_query_maps(workspace: Workspace, query: Query, result: SearchResult, 
         st.markdown("**What did the decoder use from the query?**")
         if trace.settings.variant is Variant.RELEASED:
             st.caption(
-                "Nothing: the authors' released code does not pass the query to the decoder. Switch Variant to "
-                '"paper" to include it.'
+                "Nothing. The released code does not pass the query to the decoder. To include the query, choose the "
+                'variant "paper".'
             )
         else:
             share = f"{consolidation.query_share:.1%} of attention"
@@ -95,7 +116,14 @@ def render_query_maps(workspace: Workspace, query: Query, result: SearchResult, 
 
 
 def _choose_maps(workspace: Workspace, query: Query, result: SearchResult, chosen: int | None) -> _MapView:
-    """Render the widgets for the heat maps."""
+    """Render the widgets for the heat maps, and return which maps to show.
+
+    Args:
+        workspace: Workspace of the query.
+        query: Query image.
+        result: Result of the search.
+        chosen: Gallery row of the selected hit, or None.
+    """
     settings = heatmap_controls.map_settings("", chosen, workspace.weights.knows_identities)
     target = map_target(settings, workspace.retriever.model.config.identities)
     if settings.target is MapTarget.SIMILARITY and settings.index is not None:
@@ -107,12 +135,27 @@ def _choose_maps(workspace: Workspace, query: Query, result: SearchResult, chose
 def _compute_maps(
     workspace: Workspace, query: Query, result: SearchResult, maps: MapSettings, chosen: int | None, view: str
 ) -> None:
-    """Compute heat maps in the background, so that they do not delay sliders. The browser polls this fragment."""
+    """Compute heat maps in the background, so that they do not delay sliders. The browser polls this fragment.
+
+    Args:
+        workspace: Workspace of the query.
+        query: Query image.
+        result: Result of the search.
+        maps: Settings of the heat maps.
+        chosen: Gallery row of the selected hit, or None.
+        view: Key of the heat maps, from `prefetch.heat_key`.
+    """
     job_result("heat", view, prefetch.heat(workspace, query, result, maps, chosen, current_visitor()), MAPS)
 
 
 def _target_note(workspace: Workspace, result: SearchResult, maps: MapSettings) -> str:
-    """Return a sentence on the training identity that the map explains, or an empty string for other targets."""
+    """Return a sentence on the training identity that the map explains, or an empty string for other targets.
+
+    Args:
+        workspace: Workspace of the query.
+        result: Result of the search.
+        maps: Settings of the heat maps.
+    """
     if maps.target is not MapTarget.IDENTITY or maps.method not in TARGETED:
         return ""
     index = explained_index(workspace.retriever, result.trace, maps)

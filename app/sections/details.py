@@ -23,7 +23,7 @@ PARAM = "tab"  # Query parameter of the open tab.
 
 @dataclass(frozen=True, eq=False)
 class DetailsInput:
-    """What the tabs show.
+    """Inputs of the tabs.
 
     Attributes:
         workspace: Workspace of the query.
@@ -45,12 +45,13 @@ class DetailsInput:
 @st.fragment(key="details")
 @report_errors("-details")
 def render_details(inputs: DetailsInput) -> None:
-    """Render the tabs. Only the open tab is computed; opening another one reruns only this fragment.
+    """Render the tabs. Only the open tab is computed. Opening another one reruns only this fragment.
 
-    The comparison hit and the pin are read from the URL, because this fragment changes them without the page.
+    The comparison hit and the pin are read from the URL, because this fragment changes them without rerunning the page.
     """
     view, _ = view_from_url(inputs.workspace)
-    traced = st.query_params.get("life") == "true"  # A link of release 0.1, where a switch showed the lifelines.
+    # Set in links of release 0.1, in which a switch showed the lifelines.
+    traced = st.query_params.get("life") == "true"
     default = "Patch" if traced else TABS[0]
     tabs = st.tabs(TABS, default=default, key=PARAM, on_change="rerun", bind="query-params")
     for tab, render in zip(tabs, (_match, _why, _decoder, _query_map, _alpha, _patch, _by_hand), strict=True):

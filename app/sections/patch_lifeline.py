@@ -1,4 +1,4 @@
-"""Lifeline section: shows in which encoder layer each patch is dropped. It is computed when it is shown."""
+"""Lifeline section, which shows the encoder layer that drops each patch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,15 @@ from fpc_core.workspace import Workspace
 def render_lifelines(
     workspace: Workspace, query: Query, result: SearchResult, pin: Pin | None, on_pin: Callable[[Pin | None], None]
 ) -> None:
-    """Render the layers in which patches are dropped, and the keep rates that they survive."""
+    """Compute and render the layers in which patches are dropped, and the keep rates that they survive.
+
+    Args:
+        workspace: Workspace of the query.
+        query: Query image.
+        result: Result of the search.
+        pin: Pinned patch, or None.
+        on_pin: Callback that receives the newly pinned patch, or None for no pin.
+    """
     rates = keep_rates()
     prune = result.trace.settings.prune
     with st.spinner("Tracing every patch …"):

@@ -17,7 +17,7 @@ from fpc_core.workspace import Workspace
 
 
 def keep_rate_grid(workspace: Workspace, query: Query, settings: QuerySettings, visitor: str, show: int) -> Job:
-    """Start the job that searches at every keep rate of the slider. Its result is `grid_data` with images.
+    """Start the job that searches at every keep rate of the slider. Its result is that of `grid_data`, with images.
 
     Args:
         workspace: Workspace of the query.
@@ -47,6 +47,13 @@ def keep_rate_pairs(workspace: Workspace, query: Query, settings: QuerySettings,
 
     Keep rates at which the image is not shortlisted are skipped. The result is
     {key, pairs: [[keep rate, `pair_data` with its row], ...]}.
+
+    Args:
+        workspace: Workspace of the query.
+        query: Query image.
+        settings: Query settings; the keep rate is replaced.
+        visitor: Name of the visitor, whose next query or hit cancels this job.
+        row: Gallery row of the image.
     """
     key = view_key(query.digest, settings)
 
@@ -66,7 +73,14 @@ def keep_rate_pairs(workspace: Workspace, query: Query, settings: QuerySettings,
 
 
 def heat_key(query: Query, settings: QuerySettings, maps: MapSettings, chosen: int | None) -> str:
-    """Return a key for heat maps, which depends on the query, all settings and the selected hit."""
+    """Return a key for heat maps.
+
+    Args:
+        query: Query image.
+        settings: Query settings.
+        maps: Settings of the heat maps.
+        chosen: Gallery row of the selected hit, or None.
+    """
     return hashlib.sha256(f"{query.digest} {settings} {maps} {chosen}".encode()).hexdigest()[:16]
 
 
@@ -78,6 +92,14 @@ def heat(
     The result is {key, parts: {name: `heat_data`}} with the `heat_key`. The parts "neighbors" and "query" are the
     decoder's maps on a common scale. If a hit is selected, the part "encoder" shows which query patches make the
     query similar to it.
+
+    Args:
+        workspace: Workspace of the query.
+        query: Query image.
+        result: Result of the search.
+        maps: Settings of the heat maps.
+        chosen: Gallery row of the selected hit, or None.
+        visitor: Name of the visitor.
     """
     trace = result.trace
     key = heat_key(query, trace.settings, maps, chosen)

@@ -1,4 +1,4 @@
-"""Sections on the results of a query: masks, ranked strips, alpha chart and timings."""
+"""Sections that show the results of a query: masks, ranked strips, alpha chart and timings."""
 
 from __future__ import annotations
 
@@ -65,6 +65,12 @@ def keep_rates(workspace: Workspace, query: Query, settings: QuerySettings, chos
     """Search at every keep rate in the background and send the results to the browser.
 
     Call it after all other sections, so that they are not delayed.
+
+    Args:
+        workspace: Workspace of the query.
+        query: Query image.
+        settings: Query settings.
+        chosen: Gallery row of the selected hit, whose transport plans are computed too; or None.
     """
     if settings.prune.strategy is DropStrategy.GIVEN:
         return  # The keep rate has no effect.
@@ -92,9 +98,19 @@ def render_ranking(
     on_pick: Callable[[str], None],
     width: str,
 ) -> int | None:
-    """Render the strips of the three rankings, and return the gallery row of the selected hit.
+    """Render the strips of the three rankings.
 
-    Return None if there is no hit to select.
+    Args:
+        workspace: Workspace of the query.
+        query: Query image.
+        result: Result of the search.
+        requested: Gallery row of the selected hit in the link, or None.
+        show_junk: Whether junk images are shown.
+        on_pick: Callback that receives the gallery row of a clicked card.
+        width: Width of a card, as a CSS length.
+
+    Returns:
+        Gallery row of the selected hit, or None if there is none to select.
     """
     trace, records = result.trace, workspace.retriever.memory.records
     uses_cameras = workspace.dataset.excludes_own_camera
@@ -149,7 +165,7 @@ def render_ranking(
 
 
 def render_legend() -> None:
-    """Render what marks, frames and arrows of the ranked strips mean."""
+    """Render an explanation of the marks and arrows in the ranked strips, and of some terms."""
     st.markdown(
         "- ✓ same person, ✗ different person\n- K: used by the decoder\n- ↑ and ↓: rank change from the row above\n"
         "- Number below the rank: the distance of that row\n- Marked patches: dropped"
@@ -160,6 +176,6 @@ def render_legend() -> None:
 def render_alpha_chart(chosen: int | None, show_junk: bool) -> None:
     alpha_chart(key="alpha-chart", top=SHOWN, junk=show_junk, chosen=chosen)
     st.caption(
-        f"Distance D of every shortlisted image as α varies. The top {SHOWN} are highlighted, the thick line "
+        f"Distance D of every shortlisted image as α varies. The top {SHOWN} are highlighted. The thick line "
         "is the selected image. Click to set α; click a circle to jump to the value where two images swap."
     )

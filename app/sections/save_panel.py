@@ -1,4 +1,4 @@
-"""Saving of a panel of Explore: as an image, as data, or as part of a figure."""
+"""Widgets that save a panel of Explore as an image, as data, or as part of a figure."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def render_save(
     patch: int | None = None,
     key: str = "",
 ) -> None:
-    """Render buttons that save a panel as PNG, SVG and CSV, and one that adds it to the figure.
+    """Render buttons that save a panel as PNG, SVG or CSV, and one that adds it to the figure.
 
     Args:
         workspace: Workspace of the query.
@@ -76,15 +76,21 @@ def render_save(
 
 
 def render_code(workspace: Workspace, query: Query, settings: QuerySettings) -> None:
-    """Render the Python and shell lines that repeat the search, each with a button that copies it."""
+    """Render the Python and shell lines that repeat the search, each with a button that copies it.
+
+    Args:
+        workspace: Workspace of the query.
+        query: Query image.
+        settings: Query settings.
+    """
     if isinstance(workspace, PersonalWorkspace):
-        return  # No line of code can open the visitor's own gallery.
+        return  # The visitor's own gallery exists only in this session, so no code can open it.
     places = Places.from_environment() if is_public() else workspace.places  # A public app shows no paths.
     name = query.name if is_dataset_query(query) else query.name.removesuffix(UPLOAD_SUFFIX)
     st.markdown("**Code**")
     st.code(python_lines(name, settings, places), language="python")
     if settings.prune.strategy is DropStrategy.GIVEN:
-        st.caption("Patches that you drop by hand can be given in Python, but not on the command line.")
+        st.caption("The command line does not support patches dropped by hand. Use the Python code.")
     else:
         st.code(shell_line(name, settings, places), language="bash")
 

@@ -1,4 +1,4 @@
-"""The context of a query, from which sentences and steps of the lesson are made, and their Markdown."""
+"""The context of a query, from which summary sentences and lesson steps are made, and the escaping of these texts."""
 
 from __future__ import annotations
 
@@ -13,9 +13,13 @@ from fpc_core.workspace import Workspace
 
 
 def query_context(workspace: Workspace, query: Query, result: SearchResult, hit: int | None) -> LessonContext:
-    """Return the context from which the sentences of the summary and the steps of the lesson are made.
+    """Return the context from which summary sentences and lesson steps are made.
 
-    `hit` is the gallery row of the hit to explain, or None for the nearest.
+    Args:
+        workspace: Workspace of the query.
+        query: Query image.
+        result: Result of the search.
+        hit: Gallery row of the hit to explain; None for the nearest.
     """
     mask = resources.masks(workspace).get(Path(query.name))
     shares = (
@@ -35,5 +39,5 @@ def query_context(workspace: Workspace, query: Query, result: SearchResult, hit:
 
 
 def lesson_markdown(text: str) -> str:
-    """Escape the Markdown that a sentence could contain; asterisks still mark emphasis."""
+    """Escape the Markdown in a sentence, except asterisks, which mark emphasis."""
     return re.sub(r"([\[\]_`$~#:<>])", r"\\\1", text)

@@ -1,4 +1,4 @@
-"""Sections on a selected hit: its transport plan with the query, and why it is ranked above another hit."""
+"""Sections about the selected hit: its transport plan with the query, and its comparison with another hit."""
 
 from __future__ import annotations
 
@@ -33,7 +33,16 @@ def transport(
     pin: Pin | None,
     on_pin: Callable[[Pin | None], None],
 ) -> None:
-    """Render the transport plan between the query and the selected hit."""
+    """Render the transport plan between the query and the selected hit.
+
+    Args:
+        workspace: Workspace of the query.
+        query: Query image.
+        result: Result of the search.
+        chosen: Gallery row of the selected hit, or None.
+        pin: Pinned patch, or None.
+        on_pin: Callback that receives the newly pinned patch, or None for no pin.
+    """
     shortlist = result.trace.match.shortlist
     if chosen is None or chosen not in shortlist:
         _render_not_shortlisted(result)
@@ -65,10 +74,19 @@ def pairwise_comparison(
     show_junk: bool,
     on_rival: Callable[[int], None],
 ) -> int | None:
-    """Render a comparison of the selected hit with another one, and return the gallery row of the other one.
+    """Render a comparison of the selected hit with another hit.
 
-    `requested` is the gallery row of the other hit in the link, or None to choose one automatically. Without a hit to
-    compare, a message is rendered and the result is None.
+    Args:
+        workspace: Workspace of the query.
+        query: Query image.
+        result: Result of the search.
+        chosen: Gallery row of the selected hit, or None.
+        requested: Gallery row of the other hit in the link; None to choose one automatically.
+        show_junk: Whether junk images are offered.
+        on_rival: Callback that receives the gallery row of a newly chosen other hit.
+
+    Returns:
+        Gallery row of the other hit. If there is none to compare, a message is rendered and None is returned.
     """
     if chosen is None or chosen not in result.trace.match.shortlist:
         _render_not_shortlisted(result)
@@ -112,8 +130,7 @@ def pairwise_comparison(
 def _render_not_shortlisted(result: SearchResult) -> None:
     size = len(result.trace.match.shortlist.indices)
     st.info(
-        f"Patches are matched for the {size} shortlisted images only, and this image is not one of them. "
-        "Choose another."
+        f"Patches are matched only for the {size} shortlisted images. This image is not one of them; choose another."
     )
 
 

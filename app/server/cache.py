@@ -1,6 +1,6 @@
-"""Caches shared by all visitors and limited in entries and bytes. Background workers limit their own results.
+"""Caches that all visitors share, limited in entries and bytes. Background workers limit their own results.
 
-Keys depend on content alone. Two visitors with the same image and settings therefore share a result, but see nothing
+Keys depend only on content. Visitors with the same image and settings therefore share a result, without seeing anything
 of each other's views. A visitor who needs a result that is already being computed waits for it.
 """
 
@@ -40,7 +40,7 @@ class CacheStats:
 
 
 class Cache:
-    """Results by key. The least recently used are evicted first; the latest one stays, whatever its size."""
+    """Results by key. The least recently used are evicted first. The latest result stays, whatever its size."""
 
     def __init__(
         self, max_entries: int, max_bytes: int, measure: Callable[[Any], int] | None = None, mutable: bool = False
@@ -61,7 +61,12 @@ class Cache:
         self._lock = threading.Lock()
 
     def get(self, key: Hashable, make: Callable[[], _T]) -> _T:
-        """Return the result for a key, computing it with `make` if needed. Exceptions of `make` are not cached."""
+        """Return the result for a key, computing it if needed.
+
+        Args:
+            key: Key of the result.
+            make: Function that computes the result. Its exceptions are not cached.
+        """
         while True:
             with self._lock:
                 entry = self._entries.get(key)

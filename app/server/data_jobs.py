@@ -74,7 +74,11 @@ class BuildJob(BackgroundJob):
 
 
 class ImageCheckJob(BackgroundJob):
-    """Decodes every image of a dataset; `known` is the number of images checked, `broken` lists those that failed."""
+    """Decodes every image of a dataset; `known` is the number of images checked.
+
+    Attributes:
+        broken: Images that could not be decoded.
+    """
 
     known: int
 

@@ -1,8 +1,8 @@
-"""Files for download, made on request in the model queue: one at a time per visitor, and shared between visitors.
+"""Make files for download on request: one at a time per visitor, and shared between visitors.
 
 Streamlit calls the function of a download button in a small thread pool that all visitors share, outside every queue.
-Therefore a visitor's new request supersedes the previous one, a request for a file that is already being made waits
-for that file, and some threads of the pool always stay free.
+Therefore `make` functions wait in the model queue, a visitor's new request supersedes the previous one, a request for a
+file that is already being made waits for that file, and some threads of the pool always stay free.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ class Downloads:
         with self._lock:
             names = [visitor for visitor, request in self._latest.items() if request.key == key]
         if not any(map(self._is_connected, names)):
-            raise SupersededError("no visitor waits for this file any more")
+            raise SupersededError("no visitor is waiting for this file")
 
 
 DOWNLOADS = Downloads()

@@ -42,7 +42,13 @@ class EvaluationJob(BackgroundJob):
         return self.task.done(known)
 
     def _save(self, task: PassTask, eval_pass: Pass, result: PassResult) -> None:
-        """Store a result. If that fails, add one note and continue, because the scores are still useful."""
+        """Store a result. If that fails, add one note and continue, because the scores are still useful.
+
+        Args:
+            task: Task of the evaluation.
+            eval_pass: Pass that the result belongs to.
+            result: Result of the pass.
+        """
         if not self._can_store:
             return
         try:

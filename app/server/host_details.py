@@ -3,7 +3,7 @@
 Any visitor can send the request `load_git_info`, and Streamlit returns the repository, the branch and the names of
 untracked and changed files. Streamlit also sends the full path of the main script at the start of every page.
 Streamlit 1.67 has no setting for either, so this module replaces two private methods. If another version lacks one of
-them, the server does not start; tests/app/server/test_host_details.py then shows what to check.
+them, the server does not start. To support that version, see tests/app/server/test_host_details.py.
 """
 
 from __future__ import annotations

@@ -116,7 +116,8 @@ class BackgroundJob(ABC):
     def belongs_to(self, visitor: str, is_connected: Callable[[str], bool]) -> bool:
         """Return whether this visitor runs the job, so that `stop` stops it.
 
-        A job whose visitors have all left, for example by reloading the page, belongs to the next one who asks.
+        A job whose visitors have all left, for example by reloading the page, belongs to the next visitor for whom this
+        function is called.
 
         Args:
             visitor: Name of the visitor, as in `start`.

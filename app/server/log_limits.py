@@ -23,8 +23,8 @@ SUMMARY_SECONDS = 60.0  # Minimum interval between two summaries of omitted reco
 REPEAT_SECONDS = 3_600.0  # Time after which a repeated error is written in full again.
 MAX_ERRORS = 1_000  # Maximum number of distinct errors remembered.
 _MAX_LISTED = 10  # Maximum number of errors listed in one summary.
-# Streamlit writes this when a message for a fragment arrives after the visitor has left the fragment's page, as Back
-# causes. `session/pending_release.record_page` removes these fragments on purpose, so nothing is wrong.
+# Logger and message of a harmless Streamlit error. It occurs if a message for a fragment arrives after the visitor has
+# left the fragment's page, because `session/pending_release.record_page` removes these fragments on purpose.
 _LEFT_PAGE = ("streamlit.runtime.scriptrunner.script_runner", "Couldn't find fragment with id %s.")
 _VARIABLE = re.compile(
     r"0x[0-9a-fA-F]+|\b[0-9a-f-]{8,}\b|\d+"
@@ -62,7 +62,7 @@ class LogLimiter(logging.Filter):
         self._left_out = 0
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether to write the record, and shorten it in place. A summary that is due is written first."""
+        """Return whether to write the record, which is shortened in place. Write a due summary first."""
         if getattr(record, "from_limiter", False):
             return True
         if record.name == _LEFT_PAGE[0] and str(record.msg).startswith(_LEFT_PAGE[1]):
@@ -173,7 +173,12 @@ def _log_thread_error(ended: threading.ExceptHookArgs) -> None:
 
 
 def _key(record: logging.LogRecord, message: str) -> _Key:
-    """Return the key that equal errors share: logger, level, text without numbers, exception type and source line."""
+    """Return the key that equal errors share: logger, level, text without numbers, exception type and source line.
+
+    Args:
+        record: Record of the error.
+        message: Formatted message of the record.
+    """
     where = ""
     if record.exc_info and record.exc_info[1] is not None:
         kind, _, traceback = record.exc_info
@@ -201,7 +206,12 @@ def _shorten(record: logging.LogRecord, message: str) -> None:
 
 
 def _truncate(text: str, limit: int) -> str:
-    """Return the text without its middle part if it exceeds `limit` characters; three quarters are from its end."""
+    """Return the text, without its middle part if it is too long.
+
+    Args:
+        text: Text to shorten.
+        limit: Maximum number of characters, of which three quarters come from the end of the text.
+    """
     if len(text) <= limit:
         return text
     head = limit // 4

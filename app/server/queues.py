@@ -1,8 +1,8 @@
 """First-come, first-served queues in which visitors take turns.
 
 On a few cores, parallel searches slow each other down. Therefore computations with the model wait in `MODEL_QUEUE`,
-and a long one pauses to let others run. Cached results do not wait there, nor does background work, which has its own
-threads.
+and a long one pauses to let others run. Cached results need no slot in it. Background work needs none either, because
+it has its own threads.
 
 All pages share one Python interpreter, so `PAGE_QUEUE` lets one page run at a time. The fragment that responds to a
 released slider skips that queue. A page releases its slot while it computes or reads a visitor's input.
@@ -43,7 +43,7 @@ class _ThreadState(threading.local):
     Attributes:
         inside: Whether the thread has a slot.
         since: Time at which it got the slot, in seconds of the monotonic clock.
-        earlier: Seconds for which it had slots before, in the same request.
+        earlier: Seconds for which it had slots earlier in the same request.
     """
 
     inside = False
@@ -182,7 +182,7 @@ class FairQueue:
 sys.setswitchinterval(0.0005)
 # With a GPU, one search runs at a time, else one for every two CPU cores.
 MODEL_QUEUE = FairQueue(1 if torch.cuda.is_available() else max(1, (os.cpu_count() or 1) // 2), MAX_WAITING)
-# No position is shown, because a waiting visitor still sees the previous page. With two or three slots, no
-# page is ready sooner, and ranked images appear two or three times as late (measured by python -m tests.load.load). The
-# queue may be longer than that of the model, because a page takes 0.1 s and a search can take seconds.
+# No position is shown, because a waiting visitor still sees the previous page. There is one slot, because with two or
+# three no page is ready sooner and ranked images take two or three times as long to appear (measured by
+# `python -m tests.load.load`). The queue is longer than the model's, because a page takes 0.1 s but a search seconds.
 PAGE_QUEUE = FairQueue(1, 4 * MAX_WAITING, show_position=False)

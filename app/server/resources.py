@@ -96,7 +96,13 @@ def weights_info(places: Places) -> WeightsInfo:
 
 
 def memory_info(directory: Path, dataset: Dataset, weights: WeightsInfo) -> MemoryInfo:
-    """Return the state of a gallery memory and whether it matches dataset and weights; see `inspect_memory`."""
+    """Return the state of a gallery memory and whether it matches dataset and weights (see `inspect_memory`).
+
+    Args:
+        directory: Folder of the gallery memory.
+        dataset: Dataset with the gallery.
+        weights: Details of the weights.
+    """
     partial = directory.with_name(directory.name + PARTIAL)
     stamps = (*data_stamp(dataset.root), *(file_stamp(path) for path in (directory / "manifest.json", partial)))
     keys = (dataset.root, dataset.cameras, weights.fingerprint, weights.report.config)
@@ -123,7 +129,9 @@ def image_check(dataset: Dataset) -> ImageCheckJob:
 def gallery_map(workspace: Workspace, rows: np.ndarray | None = None) -> tuple[FlatMap, np.ndarray]:
     """Return a 2-D projection of the gallery, and the (G, 2) coordinates of all gallery images.
 
-    The projection is fitted to the gallery rows `rows`, or to all if it is None.
+    Args:
+        workspace: Workspace with the gallery.
+        rows: Gallery rows to which the projection is fitted; None for all.
     """
     return _gallery_map(workspace, None if rows is None else tuple(rows.tolist()))
 
@@ -162,6 +170,10 @@ def evaluation_job(workspace: Workspace, tables: tuple[ReportTable, ...]) -> tup
 
 def atlas_job(workspace: Workspace, settings: QuerySettings) -> tuple[AtlasTask, EvaluationJob]:
     """Return the job that analyses the failures of all queries under these settings; equal requests share one job.
+
+    Args:
+        workspace: Workspace to search in.
+        settings: Query settings.
 
     Raises:
         ValueError: There is nothing to analyse, or the dataset's ground truth cannot be read.
@@ -226,16 +238,27 @@ def _gallery_map(workspace: Workspace, rows: tuple[int, ...] | None) -> tuple[Fl
 
 @cached(RESULTS)
 def image(workspace: Workspace, record: ImageRecord) -> np.ndarray:
-    """Return an image of the dataset at the model's input size."""
+    """Return an image of the dataset at the model's input size.
+
+    Args:
+        workspace: Workspace with the dataset.
+        record: Record of the image.
+    """
     image = workspace.image(record)
     image.flags.writeable = False  # All sessions share the cached array.
     return image
 
 
 def thumbnail(workspace: Workspace, record: ImageRecord) -> str:
-    """Return an image of the gallery or a query, at the model's input size, as a data URI."""
+    """Return an image of the gallery or a query, at the model's input size, as a data URI.
+
+    Args:
+        workspace: Workspace with the image.
+        record: Record of the image.
+    """
     if isinstance(workspace, PersonalWorkspace) and record.path in workspace.images:
-        return data_uri(workspace.image(record))  # Nothing of a visitor's own gallery enters the shared caches.
+        # The shared caches must not contain images of a visitor's own gallery.
+        return data_uri(workspace.image(record))
     return _thumbnail(workspace, record)
 
 
@@ -246,36 +269,64 @@ def _thumbnail(workspace: Workspace, record: ImageRecord) -> str:
 
 @cached(JOBS)
 def occlusion_job(digest: str, _task: Callable[[], OcclusionTask]) -> OcclusionJob:
-    """Return the occlusion study with this digest; the task is created only if there is no such job yet."""
+    """Return the job of the occlusion study with this digest.
+
+    Args:
+        digest: Hash of everything that the results depend on.
+        _task: Function that creates the task, called only if there is no such job yet.
+    """
     return OcclusionJob(_task(), worker("runs", one_core=FEW_CORES))
 
 
 @cached(RESULTS)
 def cut_out_image(workspace: Workspace, record: ImageRecord, outline: Outline) -> np.ndarray:
-    """Return the person of a dataset image, cut out along an outline, as (H, W, 4) uint8 (see `cut_out`)."""
+    """Return the person of a dataset image, cut out along an outline, as (H, W, 4) uint8 (see `cut_out`).
+
+    Args:
+        workspace: Workspace with the dataset.
+        record: Record of the image.
+        outline: Kind of outline.
+    """
     return cut_out(image(workspace, record), outline, masks(workspace).get(record.path))
 
 
 @cached(RESULTS)
 def figure_preview(workspace: Workspace, recipe: FigureRecipe, tables: tuple[ReportTable, ...] = ()) -> bytes:
-    """Return the figure of a recipe as a PNG at 200 dpi. See `figures.render.draw` for `tables` and for errors."""
-    from fpc_core.figures.render import (
-        render_png,
-    )  # Imported here, because grad-cam and matplotlib take seconds to import.
+    """Return the figure of a recipe as a PNG at 200 dpi. Errors are those of `figures.render.draw`.
+
+    Args:
+        workspace: Workspace of the figure.
+        recipe: Recipe of the figure.
+        tables: Tables with scores, for a figure of all queries.
+    """
+    # Imported here, because grad-cam and matplotlib take seconds to import.
+    from fpc_core.figures.render import render_png
 
     return run_in_model_queue(lambda: render_png(recipe, workspace, 200, tables))
 
 
 @cached(RESULTS)
 def figure_bundle(workspace: Workspace, recipe: FigureRecipe, tables: tuple[ReportTable, ...] = ()) -> bytes:
-    """Return the zip file that `figures.render.bundle` makes for a recipe."""
+    """Return the ZIP file that `figures.render.bundle` makes for a recipe.
+
+    Args:
+        workspace: Workspace of the figure.
+        recipe: Recipe of the figure.
+        tables: Tables with scores, for a figure of all queries.
+    """
     from fpc_core.figures.render import bundle
 
     return run_in_model_queue(lambda: bundle(recipe, workspace, str(recipe.kind), tables))
 
 
 def figure_file(workspace: Workspace, recipe: FigureRecipe, suffix: str) -> bytes:
-    """Return one file of `figure_bundle`: "png" at 300 dpi, "svg", or the data as "csv"."""
+    """Return one file of `figure_bundle`.
+
+    Args:
+        workspace: Workspace of the figure.
+        recipe: Recipe of the figure.
+        suffix: "png" for the image at 300 dpi, "svg", or "csv" for the data.
+    """
     name = f"{recipe.kind}-300dpi.png" if suffix == "png" else f"{recipe.kind}.{suffix}"
     with zipfile.ZipFile(io.BytesIO(figure_bundle(workspace, recipe))) as archive:
         return archive.read(name)
@@ -313,7 +364,12 @@ def _atlas(workspace: Workspace, folder: Path, settings: QuerySettings) -> tuple
 
 @cache
 def worker(name: str, one_core: bool) -> Worker:
-    """Return the worker with this name. If `one_core` is set, it leaves the other cores to the pages."""
+    """Return the worker with this name.
+
+    Args:
+        name: Name of the worker.
+        one_core: Whether it computes on one core, so that the other cores are free for the pages.
+    """
     return Worker(prepare=limit_thread_to_one_core if one_core else None)
 
 

@@ -1,4 +1,4 @@
-"""Stages of a search, each cached, so that a new alpha or K reuses the results of encoder and transport."""
+"""Cached stages of a search, so that a new alpha or K reuses the results of encoder and transport."""
 
 from __future__ import annotations
 
@@ -75,7 +75,13 @@ class SearchResult:
 
 
 def search(workspace: Workspace, query: Query, settings: QuerySettings) -> SearchResult:
-    """Search the gallery for a query, reusing cached stages."""
+    """Search the gallery for a query, reusing cached stages.
+
+    Args:
+        workspace: Workspace of the query.
+        query: Query image.
+        settings: Query settings.
+    """
     began = time.perf_counter()
     with limit_threads_on_small_machines():
         matched = matching(workspace, query, settings)
@@ -90,18 +96,37 @@ def search(workspace: Workspace, query: Query, settings: QuerySettings) -> Searc
 
 
 def matching(workspace: Workspace, query: Query, settings: QuerySettings) -> MatchedQuery:
-    """Return the encoding, shortlist and transport of a query. They depend on neither alpha nor K."""
+    """Return the encoding, shortlist and transport of a query. They depend on neither alpha nor K.
+
+    Args:
+        workspace: Workspace of the query.
+        query: Query image.
+        settings: Query settings; alpha and K are ignored.
+    """
     return _matched(workspace, query, _without_alpha_and_k(settings))
 
 
 def encoding(workspace: Workspace, query: Query, prune: PruneSettings) -> Encoding:
-    """Return the encoding of a query."""
+    """Return the encoding of a query.
+
+    Args:
+        workspace: Workspace of the query.
+        query: Query image.
+        prune: Pruning settings.
+    """
     with limit_threads_on_small_machines():
         return _encoded(workspace, query, prune).encoding
 
 
 def plan(workspace: Workspace, query: Query, trace: QueryTrace, row: int) -> TransportPlan:
-    """Return the transport plan between the query and a shortlisted gallery row. It depends on neither alpha nor K."""
+    """Return the transport plan between the query and a shortlisted gallery row. It depends on neither alpha nor K.
+
+    Args:
+        workspace: Workspace of the query.
+        query: Query image.
+        trace: Results of the search.
+        row: Gallery row of a shortlisted image.
+    """
     return _planned(workspace, query, _without_alpha_and_k(trace.settings), row, trace)
 
 
@@ -145,7 +170,12 @@ def _state(workspace: Workspace, query: Query, block: int) -> tuple[EncoderState
 
 
 def model_input(workspace: Workspace, query: Query) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Return the model's inputs: the image tensor, and the camera or None if it is unknown or not used."""
+    """Return the model's inputs: the image tensor, and the camera or None if it is unknown or not used.
+
+    Args:
+        workspace: Workspace of the query.
+        query: Query image.
+    """
     camera = query.subject.camera
     cameras = None if camera is None or not workspace.dataset.uses_cameras else torch.tensor([camera])
     return to_tensor([query.image], workspace.retriever.model.config), cameras
@@ -181,7 +211,13 @@ def _planned(
 
 @cached(RESULTS)
 def attention_per_block(workspace: Workspace, query: Query, prune: PruneSettings) -> tuple[DropStage, ...]:
-    """Return the `[cls]` attention and the surviving patches of every encoder block."""
+    """Return the `[cls]` attention and the surviving patches of every encoder block.
+
+    Args:
+        workspace: Workspace of the query.
+        query: Query image.
+        prune: Pruning settings.
+    """
     image, cameras = model_input(workspace, query)
     return run_in_model_queue(lambda: workspace.retriever.trace_blocks(image, cameras, prune))
 
@@ -191,7 +227,11 @@ def drop_block_per_keep_rate(
 ) -> np.ndarray:
     """Return the block that drops each patch at each keep rate, with shape (keep rates, patches).
 
-    The keep rate in `prune` is ignored.
+    Args:
+        workspace: Workspace of the query.
+        query: Query image.
+        prune: Pruning settings; the keep rate is ignored.
+        keep_rates: Keep rates to encode with.
     """
     return _drop_block_per_keep_rate(workspace, query, replace(prune, keep_rate=1.0), keep_rates)
 
@@ -210,13 +250,28 @@ def _drop_block_per_keep_rate(
 def decoder_map(
     workspace: Workspace, query: Query, _trace: QueryTrace, settings: QuerySettings, maps: MapSettings
 ) -> PatchMap:
-    """Return `heatmaps.decoder_map` for the trace of a query under these settings."""
+    """Return `heatmaps.decoder_map` for the trace of a query under these settings.
+
+    Args:
+        workspace: Workspace of the query.
+        query: Query image.
+        _trace: Results of the search, which the other arguments determine.
+        settings: Query settings.
+        maps: Settings of the heat map.
+    """
     return run_in_model_queue(lambda: heatmaps.decoder_map(workspace.retriever, _trace, maps))
 
 
 @cached(RESULTS)
 def encoder_map(workspace: Workspace, query: Query, prune: PruneSettings, maps: MapSettings) -> PatchMap:
-    """Return `heatmaps.encoder_map` for a query."""
+    """Return `heatmaps.encoder_map` for a query.
+
+    Args:
+        workspace: Workspace of the query.
+        query: Query image.
+        prune: Pruning settings.
+        maps: Settings of the heat map.
+    """
     state, _ = _state(workspace, query, prune.blocks[0])
     return run_in_model_queue(lambda: heatmaps.encoder_map(workspace.retriever, state, prune, maps))
 

@@ -37,6 +37,6 @@ def exit_soon_after_stop() -> None:
 def _watch(server: Runtime) -> None:
     while server.state not in _STOP_STATES and threading.main_thread().is_alive():
         time.sleep(_CHECK_SECONDS)
-    time.sleep(GRACE)  # If the process ends by itself, this daemon thread ends with it.
+    time.sleep(GRACE)  # If the process exits during this time, this daemon thread ends with it.
     _LOG.warning("some work did not finish; the process exits %g s after the server stopped", GRACE)
     os._exit(0)

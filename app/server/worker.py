@@ -1,4 +1,4 @@
-"""Background worker: one thread runs jobs step by step and drops those that no visitor needs any more."""
+"""Background worker: one thread that runs jobs step by step and drops jobs that no visitor waits for."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ class Job:
 
 
 class JobCancelled(BaseException):
-    """Raised to end a long step whose job has no subscriber left, when it next calls `interruption.checkpoint`.
+    """Raised by `interruption.checkpoint` in a long step whose job has no subscriber left, to end the step.
 
-    It is not an Exception, so that no handler treats it as an error.
+    It does not derive from Exception, so that no handler treats it as an error.
     """
 
 
@@ -76,8 +76,8 @@ class Worker:
         """Create the worker; its thread starts with the first job.
 
         Args:
-            max_results: Number of finished jobs to keep, the latest submitted first. The default allows three for
-                each of fifty visitors; with fewer, results would be computed repeatedly.
+            max_results: Maximum number of finished jobs that are stored; the earliest submitted are removed first. The
+                default allows three for each of fifty visitors. With fewer, results would be computed repeatedly.
             max_result_bytes: Maximum total size of the results of these jobs.
             prepare: Function called once in the thread, before the first job.
             is_connected: Function that returns whether a visitor, given by name, is still connected. Jobs of
@@ -127,7 +127,7 @@ class Worker:
             self._unsubscribe(visitor)
 
     def belongs_to(self, visitor: str, job: Job, is_connected: Callable[[str], bool]) -> bool:
-        """Return whether the visitor has subscribed to the job, and subscribe the visitor if all others have left.
+        """Return whether the visitor is subscribed to the job. If all subscribers have left, subscribe the visitor.
 
         Args:
             visitor: Name of the visitor.
@@ -135,7 +135,7 @@ class Worker:
             is_connected: Function that returns whether a visitor, given by name, is still connected.
         """
         with self._lock:
-            # Without subscribers, the job was stopped and is about to end.
+            # A job without subscribers was stopped and is about to end, so nobody is subscribed to it.
             if job.subscribers and not any(each == visitor or is_connected(each) for each in job.subscribers):
                 job.subscribers = {visitor}
             return visitor in job.subscribers
@@ -148,7 +148,12 @@ class Worker:
                     del self._jobs[key]
 
     def _check_subscribed(self, job: Job, began: float) -> None:
-        """Raise JobCancelled in a long step if no subscriber is left."""
+        """Raise JobCancelled in a long step if no subscriber is left.
+
+        Args:
+            job: Job of the step.
+            began: Start of the step, in seconds of the monotonic clock.
+        """
         if time.monotonic() - began < LONG_STEP_SECONDS:
             return
         with self._lock:

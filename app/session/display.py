@@ -1,4 +1,4 @@
-"""How results are drawn, as the visitor has chosen for all pages of a tab."""
+"""The visitor's choice of how dropped patches are marked, for all pages of a browser tab."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _CHOSEN = "pruned-chosen"  # Key of the style that the visitor chose last.
 
 
 def pruned_style() -> PrunedStyle:
-    """Return how dropped patches are marked: as the URL says or, without it, as the visitor chose last."""
+    """Return the style of dropped patches: that of the URL or, without one, the visitor's last choice."""
     if (chosen := st.query_params.get(PRUNED)) in list(PrunedStyle):
         st.session_state[_CHOSEN] = chosen
     return PrunedStyle(st.session_state.get(_CHOSEN, PrunedStyle.HATCH))

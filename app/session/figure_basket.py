@@ -16,7 +16,7 @@ _KEY = "basket"
 
 @dataclass(frozen=True)
 class Item:
-    """A query with its occluders and the patches that are dropped by hand.
+    """A query with its occluders and the patches dropped by hand.
 
     Attributes:
         query: Path of the query image in the dataset.
@@ -36,7 +36,7 @@ class Basket:
     Attributes:
         items: Queries in the order in which they were added.
         settings: Query settings; None before the first addition.
-        kind: Kind of figure that matches the page; None if the visitor has not used such a page.
+        kind: Kind of figure; None before the first addition that sets one.
         gallery: Path of the selected gallery image, or empty.
         maps: Settings of heat maps; None for the defaults.
         alphas: Values of alpha in a sweep; empty for the defaults.
@@ -80,7 +80,7 @@ def add_button(
     Args:
         item: Query to add; None for a figure of all queries.
         settings: Query settings of the view.
-        kind: Kind of figure that matches the page; None to keep that of the basket.
+        kind: Kind of figure; None to keep that of the basket.
         what: Name of what is added, shown on the button.
         key: Suffix of the widget key, needed if a page has several of these buttons.
         gallery: Path of the selected gallery image, or empty.
@@ -91,7 +91,8 @@ def add_button(
         patch: Row-major grid position of the pinned patch; None without one.
     """
     stored = basket()
-    if settings.prune.strategy is DropStrategy.GIVEN:  # The patches belong to this query, not to others in the figure.
+    # The patches belong to this query only, so the settings of the figure must not contain them.
+    if settings.prune.strategy is DropStrategy.GIVEN:
         item = None if item is None else replace(item, given=settings.prune.given)
         settings = replace(settings, prune=settings.prune.of_model)
     items = stored.items if item is None else (*(each for each in stored.items if each != item), item)

@@ -1,4 +1,4 @@
-"""Patches that a visitor drops by hand, as the query parameter `given`: a short text for each pruning layer."""
+"""Patches that a visitor drops by hand, as the query parameter `given`: one packed text per pruning layer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from fpc_core.config import DropStrategy, PruneSettings
 from fpc_core.io.packed_patches import pack, unpack
 
 PARAM = "given"
-_NONE = "0"  # A layer that drops nothing; programs that detect links in a text would cut off a final dot.
+# Text of a layer that drops nothing. An empty text could end the link with a dot, which programs that detect links in
+# a text would cut off.
+_NONE = "0"
 
 
 def to_param(prune: PruneSettings) -> str:
@@ -22,10 +24,10 @@ def to_param(prune: PruneSettings) -> str:
 
 
 def reader(prune: PruneSettings, patches: int) -> Callable[[str], PruneSettings | None]:
-    """Return a function that reads the query parameter, and raises ValueError for an invalid one.
+    """Return a function that reads the query parameter. It raises ValueError for an invalid parameter.
 
     Args:
-        prune: Settings whose choice the given patches replace.
+        prune: Pruning settings in which the given patches replace the model's choice.
         patches: Number of patches in the model's grid.
     """
 
@@ -39,14 +41,14 @@ def reader(prune: PruneSettings, patches: int) -> Callable[[str], PruneSettings 
 
 
 def forget() -> None:
-    """Let the model choose again what it drops, for example for another query. Call it in a callback."""
+    """Remove the patches dropped by hand, so that the model chooses again. Call it in a callback."""
     st.query_params.pop(PARAM, None)
     pending_release.forget_value(PARAM)
 
 
 def expected(patches: int) -> str:
-    """Return what the query parameter must be, for a message about a broken link."""
-    return f"it must be a complete text of this app that drops some of the patches 0 to {patches - 1}, each once"
+    """Return a text on valid values of the query parameter, for a message about an invalid link."""
+    return f"it must be complete and drop only patches from 0 to {patches - 1}, each once"
 
 
 def from_survived(counts: str, blocks: int) -> tuple[tuple[int, ...], ...]:

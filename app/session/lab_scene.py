@@ -1,4 +1,4 @@
-"""The scene of occluders that a visitor edits in the Lab. It comes from the editor, a recipe or a link."""
+"""The scene of occluders that a visitor edits in the Lab. It is set by the editor, a recipe or a link."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class LabScene:
 
 
 def current_scene() -> LabScene:
-    """Return the visitor's state of the editor."""
+    """Return the state of the visitor's editor."""
     return st.session_state.get(_KEY, LabScene())
 
 
@@ -110,9 +110,7 @@ def to_link(scene: Scene) -> str:
 def from_link(text: str) -> Scene:
     """Return the scene of a link made by `to_link`. Raises RecipeError if the link is invalid."""
     if len(text) > MAX_LINK_READ:
-        raise RecipeError(
-            f"it has {len(text):,} characters, the maximum is {MAX_LINK_READ:,}; hide less with fewer occluders"
-        )
+        raise RecipeError(f"it has {len(text):,} characters, the maximum is {MAX_LINK_READ:,}; use fewer occluders")
     try:
         packed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
         unpacker = zlib.decompressobj()
@@ -127,7 +125,7 @@ def from_link(text: str) -> Scene:
 
 
 def _write_link(scene: Scene) -> None:
-    """Write the scene to the URL, or remove it from the URL if it is empty or too long. A recipe has no such limit."""
+    """Write the scene to the URL, or remove it from the URL if it is empty or too long for a link."""
     if scene.occluders and fits_link(scene):
         st.query_params[_PARAM] = to_link(scene)
     else:

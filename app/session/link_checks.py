@@ -11,12 +11,17 @@ from collections.abc import Iterable
 import streamlit as st
 
 MAX_LISTED = 12  # Maximum number of options that a message lists.
-MAX_VALUES = 100  # Maximum number of values of a parameter that are checked; usual links have only a few.
+MAX_VALUES = 100  # Maximum number of values of a parameter that are checked; most links have only a few.
 MAX_MESSAGES = 5  # Maximum number of messages per parameter.
 
 
 def check_choice(key: str, offered: Iterable[object]) -> tuple[str, ...]:
-    """Return messages about values of a query parameter that are not among the options, as written on screen."""
+    """Return messages about values of a query parameter that are not among the options.
+
+    Args:
+        key: Name of the query parameter.
+        offered: Options as shown on screen.
+    """
     options = [str(option) for option in offered]
     expected = (
         f"it must be one of {', '.join(options)}" if len(options) <= MAX_LISTED else "that is not among the choices"
@@ -29,7 +34,13 @@ def check_choice(key: str, offered: Iterable[object]) -> tuple[str, ...]:
 
 
 def check_range(key: str, low: float, high: float) -> tuple[str, ...]:
-    """Return messages about values of a query parameter that are outside a slider's range."""
+    """Return messages about values of a query parameter that are outside a slider's range.
+
+    Args:
+        key: Name of the query parameter.
+        low: Minimum of the slider.
+        high: Maximum of the slider.
+    """
     return tuple(
         f"The link sets {key} to {text[:60]}, but the allowed range is {low:g} to {high:g}. Ignoring it."
         for text in st.query_params.get_all(key)[:MAX_VALUES]

@@ -1,6 +1,6 @@
-"""The visitor's own gallery: a few images in the memory of the session, which a reload ends.
+"""The visitor's own gallery: a few images in the memory of the session, which are deleted when the page is reloaded.
 
-The query parameter `gallery=own` says that a page searches it. Rows of hits in the same URL are then rows of it.
+With the query parameter `gallery=own`, a page searches this gallery. Gallery rows in the same URL then refer to it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def gallery_images(size: Size) -> tuple[UploadedImage, ...]:
 
 
 def add_images(images: Sequence[UploadedImage], size: Size) -> str:
-    """Add images that are not there yet, and return a sentence that says what was added and what was not.
+    """Add images that are not in the gallery yet, and return a sentence on the added and omitted images.
 
     Args:
         images: Images at the model's input size.
@@ -38,15 +38,15 @@ def add_images(images: Sequence[UploadedImage], size: Size) -> str:
     others = [key for key in new if key not in stored]
     room = max(0, MAX_IMAGES - len(gallery_images(size)))
     for key in list(stored):
-        if key[1] != size:  # Images for another model's input are not shown, and would take room.
+        if key[1] != size:  # Images at another input size are not shown, but would use memory.
             del stored[key]
             _forget_unused()
     stored.update({key: new[key] for key in others[:room]})
     parts = [f"Added {_plural(len(others[:room]))} to your gallery"]
     if known:
-        parts.append(f"{_plural(len(known))} {'was' if len(known) == 1 else 'were'} there already")
+        parts.append(f"{_plural(len(known))} {'was' if len(known) == 1 else 'were'} already in it")
     if left_out := len(others[room:]):
-        parts.append(f"{_plural(left_out)} did not fit: it holds {MAX_IMAGES}")
+        parts.append(f"{_plural(left_out)} did not fit, because it can hold {MAX_IMAGES} images")
     return "; ".join(parts) + "."
 
 
@@ -56,7 +56,12 @@ def is_full(size: Size) -> bool:
 
 
 def contains(image: UploadedImage, size: Size) -> bool:
-    """Return whether the gallery has an image with the same pixels; arguments as in `add_images`."""
+    """Return whether the gallery has an image with the same pixels.
+
+    Args:
+        image: Image at the model's input size.
+        size: (height, width) of the model's input in pixels.
+    """
     return (content_hash(image.image.tobytes()), size) in _images()
 
 
@@ -84,12 +89,12 @@ def clear() -> None:
 
 
 def is_searched() -> bool:
-    """Return whether the URL says that the own gallery is searched."""
+    """Return whether the URL selects the own gallery."""
     return st.query_params.get(PARAM) == OWN
 
 
 def search_own(own: bool) -> None:
-    """Search the own gallery, or that of the dataset, and forget the selected hits, which belong to the other one."""
+    """Select the own gallery or that of the dataset, and reset the selected hits, which belong to the previous one."""
     for stale in ("neighbor", "rival", "pin"):
         st.query_params.pop(stale, None)
     if own:
@@ -99,19 +104,19 @@ def search_own(own: bool) -> None:
 
 
 def features() -> dict[tuple[str, str], GalleryFeatures]:
-    """Return the tokens of the images by digest of the weights and of the pixels; the caller may add to them."""
+    """Return the encoded images by digest of the weights and of the pixels. The caller may add images to it."""
     stored: dict[tuple[str, str], GalleryFeatures] = st.session_state.setdefault(_FEATURES, {})
     return stored
 
 
 def forget_features_of_other_weights(weights: str) -> None:
-    """Delete the tokens that other weights computed, so that trying many weights does not need more and more memory."""
+    """Delete the images encoded by other weights, so that memory use does not grow with each change of the weights."""
     for key in [key for key in features() if key[0] != weights]:
         del features()[key]
 
 
 def has_images() -> bool:
-    """Return whether the gallery has images, for whatever input size they were made."""
+    """Return whether the gallery has images of any size."""
     return bool(_images())
 
 
@@ -122,12 +127,17 @@ def stored_workspace(key: object) -> PersonalWorkspace | None:
 
 
 def store_workspace(key: object, workspace: PersonalWorkspace) -> None:
-    """Store the workspace that searches the images, in place of the previous one."""
+    """Replace the stored workspace that searches the images.
+
+    Args:
+        key: Key for `stored_workspace`.
+        workspace: Workspace to store.
+    """
     st.session_state[_WORKSPACE] = (key, workspace)
 
 
 def _forget_unused() -> None:
-    """Delete the tokens of images that are not in the gallery any more."""
+    """Delete the encoded images that are no longer in the gallery, and the stored workspace."""
     digests = {digest for digest, _ in _images()}
     for key in [key for key in features() if key[1] not in digests]:
         del features()[key]
@@ -135,7 +145,7 @@ def _forget_unused() -> None:
 
 
 def _images() -> dict[tuple[str, Size], UploadedImage]:
-    """Return the images by hash of their pixels and size, the newest last."""
+    """Return the images by hash of their pixels and by size, the newest last."""
     images: dict[tuple[str, Size], UploadedImage] = st.session_state.setdefault(_IMAGES, {})
     return images
 

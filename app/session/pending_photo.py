@@ -16,7 +16,7 @@ _PHOTO, _REFUSAL = "pending-photo", "pending-photo-refusal"
 
 @dataclass(frozen=True, eq=False)
 class PendingPhoto:
-    """An upload that is no tight crop of one person.
+    """An upload that is not a tight crop of one person.
 
     Attributes:
         name: Name of the visitor's file.

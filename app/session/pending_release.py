@@ -2,8 +2,8 @@
 
 Under load, Streamlit merges several messages into one run, discards the unsent output of a run that it ends, and uses
 the URL of the last message. Therefore a release stays pending until the browser reports that its result is painted.
-While it is pending, its values replace those of the URL, and every fragment that reruns also reruns the one that shows
-the result.
+Until then, its values replace those of the URL, and every rerun of a fragment also reruns the fragment that shows the
+result.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ class PendingRelease:
 
 
 def record_page() -> None:
-    """Store which page is drawn. Call it in every run of a whole page, before the page itself runs.
+    """Store which page is being drawn. Call it in every run of a whole page, before the page itself runs.
 
     Streamlit removes the fragments of the previous page only at the end of the next page's run. Until then, a late
-    message would draw such a fragment into the next page, so they are removed first.
+    message would draw such a fragment into the next page, so this function removes them first.
     """
     if _page_left():
         visitor.forget_fragments()
@@ -48,9 +48,9 @@ def record_page() -> None:
 
 
 def _page_left() -> bool:
-    """Return, in a callback, whether the visitor has already left the page that sent the message.
+    """Return whether the visitor has already left the page that sent the message. Call it in a callback.
 
-    Streamlit keeps the fragments of that page until the next page is drawn, and would draw them into the next page.
+    Streamlit stores the fragments of that page until the next page is drawn, and would draw them into the next page.
     """
     drawn = st.session_state.get(_DRAWN)
     return drawn is not None and drawn != visitor.page_run()
@@ -62,9 +62,13 @@ def pending() -> PendingRelease | None:
 
 
 def rerun_fragment_for_release(key: str, values: Mapping[str, float | str]) -> None:
-    """Store a release and rerun this fragment at once. Call it in a callback.
+    """Store a release and rerun the fragment that shows its result at once. Call it in a callback.
 
-    Values of the previous release that this one does not have stay pending.
+    Values of the previous release that the new one does not contain stay pending.
+
+    Args:
+        key: Key of the fragment.
+        values: Released values by the name of their query parameter.
     """
     if _page_left():
         return
@@ -94,8 +98,8 @@ def run_fragment(key: str) -> None:
 def on_answer_painted(number: int) -> None:
     """Rerun the whole page with the released values, unless a newer release is pending. Call it in a callback.
 
-    If a slider was moved away and back at once, the URL may contain an intermediate value, because the move back did
-    not change the URL that came with its message.
+    The released values are written to the URL, which may contain an intermediate value: if a slider was moved away and
+    back at once, the message of the second move came with the unchanged URL.
 
     Args:
         number: Number of the release whose result is painted; 0 if the page was redrawn before this report arrived.
@@ -111,7 +115,7 @@ def on_answer_painted(number: int) -> None:
     clear_pending()
     last = st.session_state.get(_PAINTED)
     if last is not None and number in (0, last.number):  # Browsers repeat their report while the page is slow.
-        # Imported here, because its libraries would delay the title of a page.
+        # Imported here, because this import would delay the title of the first page.
         from app.session.view import write_slider_params
 
         write_slider_params(st.query_params, last.values)

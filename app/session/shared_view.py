@@ -1,8 +1,8 @@
 """Query, settings and selection that all pages of a browser tab share, as the query parameters of each page.
 
 Widgets that are bound to the URL read it when a page opens, and a script cannot set such parameters afterwards.
-Therefore the state travels in the links of the navigation: the URL of every page is complete from the start, and so are
-the entries of the browser's history.
+Therefore the links of the navigation contain the shared state. The URL of every page, and every entry of the browser's
+history, is then complete from the start.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ import streamlit as st
 _STORED = "page-params"
 _SETTINGS = ("gamma", "alpha", "k", "drop", "variant", "solver", "epsilon")
 _METHOD = ("drop", "variant", "solver", "epsilon")
-_SELECTION = ("neighbor", "rival", "pin", "given")  # As for _DISPLAY, parameter names are the same on all pages.
-_GALLERY = "gallery"  # Whether the visitor's own gallery is searched; its name is the same on all pages, too.
-_ROWS = ("neighbor", "rival", "pin")  # Of the gallery that is searched.
+# The parameters in _SELECTION, _GALLERY and _DISPLAY have the same names on all pages.
+_SELECTION = ("neighbor", "rival", "pin", "given")
+_GALLERY = "gallery"  # Set if the visitor's own gallery is searched.
+_ROWS = ("neighbor", "rival", "pin")  # Parameters that refer to the searched gallery.
 _DISPLAY = ("pruned",)
-GAMMA = "0.8"  # Keep rate that a missing parameter stands for on Explore; this module loads without the engine.
+# Keep rate on Explore if its parameter is missing. It is repeated here because this module loads without the engine.
+GAMMA = "0.8"
 _SIDE_B = {"b_gamma": ["0.5"]}  # Side B on the first visit to Compare, if side A has the default settings.
 
 Params = dict[str, list[str]]
@@ -27,13 +29,13 @@ Params = dict[str, list[str]]
 
 @dataclass(frozen=True)
 class _PageState:
-    """The shared values that a page has in its URL.
+    """The shared values in the URL of a page.
 
     Attributes:
-        prefix: Prefix of their query parameters, except for those of selection and display.
+        prefix: Prefix of their query parameters, except for those of selection, gallery and display.
         names: Names of the values.
-        query: Query parameter of the query if it has another prefix; empty otherwise.
-        gamma: Keep rate that a missing parameter stands for; empty for that of Explore.
+        query: Query parameter of the query, if it has another prefix; otherwise empty.
+        gamma: Keep rate if its parameter is missing; empty for that of Explore.
     """
 
     prefix: str
@@ -48,7 +50,7 @@ class _PageState:
         return name if name in (*_SELECTION, *_DISPLAY, _GALLERY) else self.prefix + name
 
     def names_for(self, shared: Mapping[str, list[str]]) -> tuple[str, ...]:
-        """Return the names without rows of another gallery, which a page that searches only the dataset cannot show."""
+        """Return the names. If `shared` selects the own gallery, a page that cannot search it has none of `_ROWS`."""
         if _GALLERY in shared and _GALLERY not in self.names:
             return tuple(name for name in self.names if name not in _ROWS)
         return self.names
@@ -66,8 +68,8 @@ _STATES = {
     "figures": _PageState("", _DISPLAY),
 }
 _NO_STATE = _PageState("", ())
-# Query parameter of each field of `workspace_choice.WorkspaceChoice`. This module has them because it loads without the
-# engine. `variant` belongs to the Explore page and `cameras` to the Atlas page, so these two have other names here.
+# Query parameter of each field of `workspace_choice.WorkspaceChoice`. They are defined here because this module loads
+# without the engine. The names `variant` (Explore) and `cameras` (Atlas) are taken, so these fields have other names.
 CHOICE_PARAMS = {
     "data": "data",
     "weights": "weights",
@@ -81,9 +83,9 @@ CHOICE_PARAMS = {
     "protocol": "protocol",
     "cameras": "numbering",
 }
-# Parameters that do not belong to a page: the choice has its own store, and presenting ends with the page.
+# Parameters that are not stored for a page: the choice is stored separately, and presenter mode ends with the page.
 _NOT_STORED = (*CHOICE_PARAMS.values(), "present")
-UPLOAD_SUFFIX = " (your image)"  # End of the name of a query that the visitor uploaded; dataset paths end otherwise.
+UPLOAD_SUFFIX = " (your image)"  # End of the name of an uploaded query; no dataset path ends like this.
 
 
 def is_upload(query: str) -> bool:
@@ -92,32 +94,37 @@ def is_upload(query: str) -> bool:
 
 
 def read_params(current: str, params: Params) -> None:
-    """Store the shared values in the parameters of the current page.
+    """Store the shared values that the URL of the current page contains.
 
     Args:
         current: URL path of the page that is shown.
-        params: Its query parameters.
+        params: Query parameters of the page.
     """
     shared = _shared()
     state = _STATES.get(current, _NO_STATE)
     before = shared.get("query"), shared.get(_GALLERY)
     for name in state.names_for(shared):
         if values := params.get(state.param(name)):
-            shared[name] = values[-1:]  # A parameter is there twice while the browser changes the page.
+            shared[name] = values[-1:]  # While the browser changes the page, a parameter can appear twice.
         elif name == "gamma" and state.gamma:
             shared[name] = [state.gamma]
         else:
             shared.pop(name, None)
-    if is_upload(shared.get("query", [""])[0]):  # The pages share an upload without a link.
+    if is_upload(shared.get("query", [""])[0]):  # Uploads are shared by `controls.query_name`, not by links.
         del shared["query"]
     if (shared.get("query"), shared.get(_GALLERY)) != before:
-        for name in _SELECTION:  # It belongs to the hits of the previous query, or to another gallery.
+        for name in _SELECTION:  # The selection belongs to the previous query or gallery.
             if name not in state.names_for(shared):
                 shared.pop(name, None)
 
 
 def store_page(current: str, params: Params) -> None:
-    """Store the parameters that only the current page has, once it is drawn; arguments as in `read_params`."""
+    """Store the parameters that only the current page has. Call it once the page is drawn.
+
+    Args:
+        current: URL path of the page that is shown.
+        params: Query parameters of the page.
+    """
     shared_params = {state.param(name) for state in _STATES.values() for name in state.names}
     own = {name: values for name, values in params.items() if name not in (*_NOT_STORED, *shared_params)}
     st.session_state.setdefault(_STORED, {})[current] = own
@@ -126,7 +133,7 @@ def store_page(current: str, params: Params) -> None:
 def links_of_pages(pages: Sequence[str]) -> dict[str, Params]:
     """Return the query parameters of a link to each page, by its URL path.
 
-    They are those that the page had last, with the newest value of everything that pages share.
+    These are the last parameters of the page, in which the newest shared values replace older ones.
     """
     stored, shared = st.session_state.get(_STORED, {}), _shared()
     first = {"compare": _SIDE_B} if not shared.keys() & {*_SETTINGS} else {}
@@ -134,7 +141,7 @@ def links_of_pages(pages: Sequence[str]) -> dict[str, Params]:
 
 
 def forget_params() -> None:
-    """Delete what the links carry, because it belongs to another dataset. Call it when the data are changed."""
+    """Delete all stored parameters, which belong to the previous dataset. Call it when the dataset changes."""
     for key in (_STORED, f"{_STORED}-shared"):
         st.session_state.pop(key, None)
 

@@ -33,7 +33,7 @@ class UploadedImage:
     """An uploaded image.
 
     Attributes:
-        name: Name of the visitor's file, shortened, with a number if the visit has another image of this name.
+        name: Name of the visitor's file, shortened, with a number if another image of the visit has the same name.
         digest: Hash of the file's bytes or, for a part of a photo, of its pixels.
         image: (height, width, 3) uint8.
     """
@@ -74,7 +74,7 @@ def add_upload(name: str, data: bytes, size: Size) -> UploadedImage | None:
 
 
 def cut_out(photo: PendingPhoto, boxes: Sequence[CropBox]) -> list[UploadedImage]:
-    """Return boxes of a photo as images, which are not stored yet. Equal boxes give one image.
+    """Cut boxes out of a photo and return them as images, without storing them. Equal boxes give one image.
 
     Args:
         photo: Pending photo.
@@ -94,14 +94,14 @@ def cut_out(photo: PendingPhoto, boxes: Sequence[CropBox]) -> list[UploadedImage
 
 
 def whole_image(photo: PendingPhoto) -> UploadedImage:
-    """Return a whole photo as an image, squashed to the shape of the model's input, which is not stored yet."""
+    """Return a whole photo as an image, resized to the model's input size, without storing it."""
     pixels = photo.decoded.resized
     digest = content_hash(pixels.tobytes())
     return UploadedImage(_name_in_visit(photo.name, digest), digest, pixels)
 
 
 def store_uploads(images: Sequence[UploadedImage], size: Size) -> int:
-    """Store images as the newest ones, the first one as the newest, and return how many older images that removes.
+    """Store images, the first one as the newest, and return the number of older images that are removed.
 
     Args:
         images: Images at the model's input size.
@@ -140,7 +140,7 @@ def remove_upload(digest: str) -> None:
 
 
 def was_uploaded(query: str) -> bool:
-    """Return whether a query is an image of this visit, also if it is not stored any more."""
+    """Return whether a query is an image of this visit, even if it is no longer stored."""
     return query.removesuffix(UPLOAD_SUFFIX) in _names()
 
 
@@ -157,7 +157,12 @@ def _names() -> dict[str, str]:
 
 
 def _name_in_visit(name: str, digest: str) -> str:
-    """Return the name that the visit knows an image by; it is stored, so that links to the image stay valid."""
+    """Return the unique name of an image in this visit. It is stored, so that links to the image stay valid.
+
+    Args:
+        name: Name of the visitor's file.
+        digest: Hash of the image, as in `UploadedImage.digest`.
+    """
     names = _names()
     known = next((known for known, owner in names.items() if owner == digest), None)
     chosen = known or unique_name(name, names)
@@ -182,6 +187,11 @@ def unique_name(name: str, taken: Collection[str]) -> str:
 
 def count_upload(times: Sequence[float], now: float, name: str) -> tuple[float, ...]:
     """Return the times of a visitor's uploads in seconds, including this one.
+
+    Args:
+        times: Times of the previous uploads.
+        now: Current time in seconds.
+        name: Name of the file, for the error message.
 
     Raises:
         ImageError: A limit is exceeded.

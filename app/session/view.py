@@ -1,6 +1,6 @@
 """A visitor's view, which is stored in the query parameters of the URL.
 
-A released slider writes gamma, alpha or k. Other widgets are bound to the parameter named like their key
+A released slider writes gamma, alpha or k. Every other widget is bound to the parameter with the name of its key
 (`bind="query-params"`). This module defines the meaning and range of each parameter, and the messages about invalid
 values in links.
 """
@@ -101,7 +101,12 @@ def keep_rates() -> tuple[float, ...]:
 
 
 def write_slider_params(params: MutableMapping[str, str], values: Mapping[str, float | str]) -> None:
-    """Write the values of gamma, alpha, k and given to the query parameters. A default value removes its parameter."""
+    """Write the values of gamma, alpha, k and given to the query parameters. A default value removes its parameter.
+
+    Args:
+        params: Query parameters to change.
+        values: Values by the name of their query parameter.
+    """
     default = {"gamma": _DEFAULT.prune.keep_rate, "alpha": _DEFAULT.alpha, "k": _DEFAULT.neighbors, "given": ""}
     for name, value in values.items():
         if value == default[name]:
@@ -121,7 +126,7 @@ _LABELS = {
     "rival": "the image to compare with",
     "pin": "the pinned patch",
 }
-"""Names of query parameters in messages. All other parameters are named as in the URL."""
+"""Names of query parameters in messages. Other parameters have the same name there as in the URL."""
 
 
 def plain_name(choice: StrEnum) -> str:
@@ -130,7 +135,7 @@ def plain_name(choice: StrEnum) -> str:
 
 
 def read_view(params: Mapping[str, str], patches: int, rows: int | None = None) -> tuple[View, tuple[str, ...]]:
-    """Return the view in query parameters, and a message for each invalid parameter, which gets its default.
+    """Return the view in query parameters, and a message for each invalid parameter, for which the default is used.
 
     Args:
         params: Query parameters of the link.

@@ -51,7 +51,7 @@ def url_params() -> dict[str, list[str]]:
 def page_params() -> dict[str, list[str]]:
     """Return the query parameters of a page that has been drawn.
 
-    A previous run that is ending may change them during the iteration, which is then repeated.
+    A previous run that is ending may change them during the iteration. The iteration is then repeated.
     """
     for _ in range(9):
         with suppress(RuntimeError):
@@ -67,7 +67,7 @@ def forget_fragments() -> None:
 
 
 def current_visitor() -> str:
-    """Return the name of this browser tab, by which queues and background jobs identify the visitor."""
+    """Return the name of this browser tab, which identifies the visitor in queues and background jobs."""
     context = get_script_run_ctx(suppress_warning=True)
     session = "" if context is None else context.session_id
     return f"{session}/{st.session_state.setdefault(_KEY, uuid.uuid4().hex)}"
@@ -103,7 +103,7 @@ def works_for_visitor() -> bool:
 def stop_if_superseded() -> None:
     """Raise an exception if the visitor no longer needs the work of this thread.
 
-    In a page run, an access to the session state is enough, because Streamlit then stops a superseded run.
+    In a page run, an access to the session state is enough, because it makes Streamlit stop a superseded run.
     """
     if _visitor_work.check is not None:
         _visitor_work.check()

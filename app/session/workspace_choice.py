@@ -22,7 +22,7 @@ from fpc_core.workspace import Places, default_memory_folder, devices
 from fpc_core.workspace.allowed_roots import OutsideRootsError, Root, confine_memory, name_of, resolve
 
 DRAFT = "draft-"  # Prefix of the keys of the Data page's widgets.
-STRIDES = (11, 12, 16, 8, 10, 14)  # Patch strides in use, those of TransReID and FPC first.
+STRIDES = (11, 12, 16, 8, 10, 14)  # Patch strides that can be chosen, those of TransReID and FPC first.
 MAX_HEADS = 64  # Maximum number of attention heads in a link; a ViT-H has 16.
 
 
@@ -117,7 +117,9 @@ def read_choice(params: Mapping[str, str], *, public: bool = False) -> tuple[Wor
         )
         stride = ""
     if variant and variant not in list(Variant):
-        problems.append(f"The link sets usual to {variant[:40]}, but it must be one of {', '.join(Variant)}.")
+        problems.append(
+            f"The link sets the default variant to {variant[:40]}, but it must be one of {', '.join(Variant)}."
+        )
         variant = ""
     size, heads, mean_camera = (params.get(CHOICE_PARAMS[name], "") for name in ("image_size", "heads", "mean_camera"))
     if size:
@@ -130,7 +132,7 @@ def read_choice(params: Mapping[str, str], *, public: bool = False) -> tuple[Wor
         problems.append(f"The link sets heads to {heads[:40]}, but it must be a number from 1 to {MAX_HEADS}.")
         heads = ""
     if mean_camera not in ("", "True"):
-        problems.append(f"The link sets meancamera to {mean_camera[:40]}, but it must be True.")
+        problems.append(f"The link sets meancamera to {mean_camera[:40]}, but the only allowed value is True.")
         mean_camera = ""
     options = {}
     for name, values in (("protocol", list(Protocol)), ("cameras", list(Cameras))):
@@ -205,7 +207,14 @@ def default_variant() -> Variant:
 
 
 def display_name(path: Path, roots: Sequence[Root]) -> str:
-    """Return a path for display: relative to its root, or in full outside the roots; only its name in public mode."""
+    """Return the name of a path for display: below its root or, outside the roots, in full.
+
+    In public mode, only the last part of the path is returned.
+
+    Args:
+        path: Path to display.
+        roots: Allowed folders.
+    """
     if is_public():
         return escape_name(path.name)
     try:

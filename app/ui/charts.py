@@ -14,7 +14,12 @@ TEXT_COLOURS = {GREY: "black", BLUE: "white", ORANGE: "black"}  # Text colour by
 
 
 def distance_parts_figure(parts: Sequence[tuple[str, float, float, float]], *, height: int = 150) -> go.Figure:
-    """Return a chart of D (Eq. 10) with one stacked bar per side; `parts` has its name, alpha, D_cos and D_EMD."""
+    """Return a chart of D (Eq. 10) with one stacked bar per side.
+
+    Args:
+        parts: Name, alpha, D_cos and D_EMD of each side.
+        height: Height of the figure in pixels.
+    """
     names = [name for name, *_ in parts]
     cos = [(1 - alpha) * d_cos for _, alpha, d_cos, _ in parts]
     emd = [alpha * d_emd for _, alpha, _, d_emd in parts]
@@ -37,7 +42,12 @@ def distance_parts_figure(parts: Sequence[tuple[str, float, float, float]], *, h
 
 
 def attention_figure(sides: Sequence[tuple[str, Consolidation]], *, height: int = 150) -> go.Figure:
-    """Return a chart of the three attention shares (Eq. 13) with one stacked bar per side."""
+    """Return a chart of the three attention shares (Eq. 13) with one stacked bar per side.
+
+    Args:
+        sides: Name and consolidation of each side.
+        height: Height of the figure in pixels.
+    """
     figure = go.Figure()
     for label, share, colour in (
         ("[cls]", lambda each: each.cls_share, GREY),
@@ -62,7 +72,12 @@ def attention_figure(sides: Sequence[tuple[str, Consolidation]], *, height: int 
 
 
 def neighbor_shares_figure(names: Sequence[str], shares: Mapping[str, Sequence[float]]) -> go.Figure:
-    """Return a chart of the attention to each neighbour in percent, with a bar for each compared side."""
+    """Return a chart of the attention to each neighbour, with one bar per side.
+
+    Args:
+        names: Names of the neighbours.
+        shares: Attention to each neighbour in percent, by side.
+    """
     figure = go.Figure()
     stripes = {"fillmode": "overlay", "fgcolor": "white", "size": 7, "solidity": 0.15}
     for (label, values), colour, pattern in zip(shares.items(), (BLUE, ORANGE), "/\\", strict=True):
@@ -79,7 +94,14 @@ def neighbor_shares_figure(names: Sequence[str], shares: Mapping[str, Sequence[f
 
 
 def _layout_bars(figure: go.Figure, mode: str, height: int, title: str) -> None:
-    """Set the layout of a chart of horizontal bars, with the first bar on top and the legend above."""
+    """Set the layout of a chart of horizontal bars, with the first bar on top and the legend above.
+
+    Args:
+        figure: Chart to change.
+        mode: "stack" or "group".
+        height: Height of the figure in pixels.
+        title: Title of the x-axis.
+    """
     figure.update_layout(
         barmode=mode,
         height=height,
@@ -97,7 +119,7 @@ def pairs_figure(
     """Return histograms of same-person and different-person pairs, with the threshold as a line.
 
     Args:
-        edges: (bins + 1,) edges of the bins, from `thresholds.histograms`.
+        edges: (bins + 1,) edges of the bins, from `verification.histograms`.
         same: (bins,) share of same-person pairs in each bin.
         other: (bins,) share of different-person pairs in each bin.
         threshold: Maximum distance at which a pair is accepted.

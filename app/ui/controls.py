@@ -1,6 +1,6 @@
 """Widgets that several pages share. Each function renders widgets and returns their values.
 
-Sliders write the URL when they are released. Every other widget is bound to the query parameter named like its key.
+Sliders write the URL when they are released. Every other widget is bound to the query parameter named after its key.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def query_settings(
     max_k = max_neighbors(shortlist)
 
     def on_release(released: Mapping[str, float]) -> None:
-        # A small gallery limits K only while it is searched: a K that was not moved keeps the value in the URL.
+        # A small gallery limits K only while it is searched. If K was not moved, the URL keeps its larger value.
         moved = released["k"] != min(requested.neighbors, max_k)
         values = {**released, "k": released["k"] if moved else requested.neighbors}
         write_slider_params(st.query_params, values)
@@ -117,13 +117,23 @@ def _render_sliders(
 
 
 def with_slider_values(settings: QuerySettings, requested: QuerySettings) -> QuerySettings:
-    """Return `settings` with keep rate, alpha, K and given patches of `requested`, the settings in the URL."""
+    """Return settings with keep rate, alpha, K and patches dropped by hand from the URL.
+
+    Args:
+        settings: Settings from the other widgets.
+        requested: Settings in the URL.
+    """
     at_rate = with_given_patches(settings.with_keep_rate(requested.prune.keep_rate), requested)
     return replace(at_rate, alpha=requested.alpha, neighbors=min(requested.neighbors, settings.shortlist))
 
 
 def with_given_patches(settings: QuerySettings, requested: QuerySettings) -> QuerySettings:
-    """Return `settings` with the patches that the visitor drops by hand, if `requested`, from the URL, has any."""
+    """Return settings with the patches that the visitor drops by hand, if there are any in the URL.
+
+    Args:
+        settings: Settings to change.
+        requested: Settings in the URL.
+    """
     model = settings.prune.of_model
     if requested.prune.strategy is not DropStrategy.GIVEN:
         return replace(settings, prune=model)
@@ -203,7 +213,14 @@ def max_neighbors(shortlist: int) -> int:
 def set_side_widgets(
     prefix: str, settings: QuerySettings, shortlist: int, names: Collection[str] | None = None
 ) -> None:
-    """Set the widgets of `side_settings` to these settings, or only those of `names`. Call it in a callback."""
+    """Set the widgets of `side_settings`. Call it in a callback.
+
+    Args:
+        prefix: Prefix of the query parameters.
+        settings: New settings.
+        shortlist: Size of the shortlist, which limits K.
+        names: Query parameters, without prefix, of the widgets to set; all by default.
+    """
     neighbors = min(settings.neighbors, max_neighbors(shortlist))
     for name, value in {
         "gamma": settings.prune.keep_rate,
@@ -291,14 +308,21 @@ def query_name(names: Sequence[str], opening: str, key: str = "query") -> str:
         index=names.index(opening),
         key=key,
         bind=_URL,
-        on_change=given_patches.forget,  # They belong to the previous query.
+        on_change=given_patches.forget,  # These patches belong to the previous query.
     )
     st.session_state["last-query"] = name
     return name
 
 
 def comparison_hit(labels: Mapping[int, str], default: int, chosen: int, on_change: Callable[[int], None]) -> int:
-    """Render the choice of a second hit to compare with the first, and return its gallery row."""
+    """Render the choice of the hit to compare with the selected one, and return its gallery row.
+
+    Args:
+        labels: Displayed names of the hits to offer, by gallery row.
+        default: Gallery row of the initial choice.
+        chosen: Gallery row of the selected hit.
+        on_change: Callback that receives the gallery row of a newly chosen hit.
+    """
     key = f"rival-of-{chosen}"
     rows = list(labels)
     if st.session_state.get(key) not in rows:
@@ -323,7 +347,7 @@ def identity(values: Sequence[int], current: int | None, on_change: Callable[[in
     Args:
         values: Identities of the queries.
         current: Identity of the selected query, or None if it is unknown.
-        on_change: Called with the identity that the visitor selects.
+        on_change: Callback that receives the identity that the visitor selects.
     """
     if st.session_state.get("identity") not in (None, current):
         st.session_state["identity"] = None
@@ -362,7 +386,7 @@ def pagination(count: int, size: int, current: int | None, buttons: int = 5) -> 
 def _choice(label: str, key: str, default: _Choice, explanation: str) -> _Choice:
     return st.pills(
         label,
-        [choice for choice in type(default) if choice is not DropStrategy.GIVEN],  # Those are chosen on the masks.
+        [choice for choice in type(default) if choice is not DropStrategy.GIVEN],  # GIVEN is chosen on the masks.
         default=default,
         required=True,
         format_func=plain_name,

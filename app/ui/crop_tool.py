@@ -1,4 +1,4 @@
-"""The dialog in which a visitor cuts people out of a photo, and what is done with the boxes."""
+"""The dialog in which a visitor crops people from a photo, and the code that applies the visitor's decision."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def crop_pending_photo(target: Size, choose: Callable[[str], None], searches_own
 
     Args:
         target: (height, width) of the model's input in pixels.
-        choose: Selects a query by its name.
-        searches_own: Whether the page can search the visitor's own gallery, to which it then switches.
+        choose: Callback that selects a query by its name.
+        searches_own: Whether the page can search the visitor's own gallery. If so, adding images selects that gallery.
     """
     if pending_photo.pending(target) is not None:
         _dialog(target, choose, searches_own)
@@ -33,7 +33,7 @@ def crop_pending_photo(target: Size, choose: Callable[[str], None], searches_own
 @st.dialog("Who is in your photo?", width="large", on_dismiss=pending_photo.forget)
 def _dialog(target: Size, choose: Callable[[str], None], searches_own: bool) -> None:
     photo = pending_photo.pending(target)
-    if photo is None:  # The visitor has decided: the whole page reruns, without the dialog.
+    if photo is None:  # The visitor has decided. The whole page reruns without the dialog.
         st.rerun()
         return
     height, width = photo.decoded.size
@@ -55,7 +55,7 @@ def _dialog(target: Size, choose: Callable[[str], None], searches_own: bool) -> 
 
 
 def whole_image_note(photo: Size, target: Size) -> str:
-    """Return a sentence on what using a whole image does to it.
+    """Return a sentence on how a whole image would be resized and distorted.
 
     Args:
         photo: Height and width of the image in pixels.
@@ -69,13 +69,13 @@ def whole_image_note(photo: Size, target: Size) -> str:
 
 
 def on_choice(photo: PendingPhoto, choose: Callable[[str], None], searches_own: bool, choice: CropChoice) -> None:
-    """Do what the visitor has decided. A decision that arrives twice is ignored.
+    """Carry out the visitor's decision. A decision that arrives twice is ignored.
 
     Args:
         photo: Photo on which the visitor has decided.
-        choose: Selects a query by its name.
+        choose: Callback that selects a query by its name.
         searches_own: Whether the page can search the visitor's own gallery.
-        choice: The decision.
+        choice: Decision and boxes.
     """
     if pending_photo.pending(photo.target) is not photo:
         return

@@ -24,7 +24,7 @@ def render_demo_build(device: str) -> bool:
         device: Device to encode on.
 
     Returns:
-        False if a complete build did not help, so that the cause has to be shown instead.
+        False if the gallery memory is already built, so that the page has to show the actual error instead.
     """
     places = demo_places()
     dataset = places.open_dataset()

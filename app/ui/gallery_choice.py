@@ -18,7 +18,7 @@ DATASET = "dataset"
 
 
 def workspace_to_search(workspace: Workspace) -> tuple[Workspace, tuple[str, ...]]:
-    """Return the workspace with the gallery in the URL, and messages about a link that cannot be followed.
+    """Return the workspace that searches the gallery in the URL, and messages about a link that cannot be followed.
 
     Args:
         workspace: Workspace of the dataset.
@@ -47,7 +47,12 @@ def workspace_to_search(workspace: Workspace) -> tuple[Workspace, tuple[str, ...
 
 
 def _own_workspace(workspace: Workspace, images: Sequence[UploadedImage]) -> PersonalWorkspace:
-    """Return the workspace that searches these images, encoding those that are new."""
+    """Return the workspace that searches these images, encoding those that are new.
+
+    Args:
+        workspace: Workspace of the dataset.
+        images: Images of the own gallery.
+    """
     digests = [content_hash(image.image.tobytes()) for image in images]
     key = (workspace.key, tuple(zip(digests, (image.name for image in images), strict=True)))
     stored = own_gallery.stored_workspace(key)
@@ -71,7 +76,7 @@ def _own_workspace(workspace: Workspace, images: Sequence[UploadedImage]) -> Per
 
 
 def render_gallery_choice(workspace: Workspace) -> None:
-    """Render the choice of the gallery, and what changes the visitor's own one, if it has images.
+    """If the visitor's own gallery has images, render the choice of the gallery and buttons that remove images.
 
     Args:
         workspace: Workspace that is searched.
@@ -95,15 +100,20 @@ def render_gallery_choice(workspace: Workspace) -> None:
             required=True,
             key=key,
             on_change=changed,
-            help="Your gallery holds images that you add, in memory, until you reload or close the page. If K is the "
-            "whole gallery, the final ranking mixes all of its images: try a smaller K.",
+            help="Images that you add stay in memory until you reload or close the page. If K covers the whole "
+            "gallery, the final ranking mixes all of its images. Try a smaller K.",
         )
         with st.popover("Edit", type="tertiary"):
             _render_removal(names, size)
 
 
 def _render_removal(names: Sequence[str], size: tuple[int, int]) -> None:
-    """Render buttons that remove one image, or all, from the own gallery."""
+    """Render buttons that remove one image, or all, from the own gallery.
+
+    Args:
+        names: Names of the images.
+        size: (height, width) of the model's input in pixels.
+    """
     chosen = st.selectbox("Image of your gallery", names, key="own-gallery-image")
     with st.container(horizontal=True):
         st.button("Remove image", key="remove-own", on_click=own_gallery.remove_image, args=(chosen, size))

@@ -1,4 +1,4 @@
-"""Widgets for the heat maps of the decoder, bound to the query parameters named like their keys."""
+"""Widgets for the decoder's heat maps. Each is bound to the query parameter with the name of its key."""
 
 from __future__ import annotations
 
@@ -63,7 +63,12 @@ def map_settings(
 
 
 def check_map_params(prefix: str, knows_identities: bool) -> tuple[str, ...]:
-    """Return messages about link parameters that `map_settings` ignores because their values are invalid."""
+    """Return messages about link parameters that `map_settings` ignores because their values are invalid.
+
+    Args:
+        prefix: Prefix of the query parameters.
+        knows_identities: Whether the weights include a classifier of the training identities.
+    """
     targets = (RANKED_FIRST, CHOSEN, *([IDENTITY] if knows_identities else []))
     return (
         *link_checks.check_choice(f"{prefix}map", (NAMES[each] for each in DECODER_METHODS)),

@@ -1,4 +1,4 @@
-"""Links to all pages, which carry the visitor's query, settings and selection to every page."""
+"""Links to all pages, which contain the visitor's query, settings and selection."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _RENDERED = "navigation-rendered"
 def run_with_navigation(pages: Sequence[StreamlitPage], current: StreamlitPage) -> None:
     """Render a link to every page, and run the current page.
 
-    The links need the state with which the page ends, so they are rendered after it; until then, the browser shows
-    those of the previous run. Only the first run of a visit, which can take seconds, renders them before the page.
+    The links contain the state at the end of the page's run, so they are rendered after the page. Until then, the
+    browser shows the links of the previous run. The first run of a visit, which can take seconds, renders them first.
 
     Args:
         pages: All pages, in order.

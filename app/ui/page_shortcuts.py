@@ -14,7 +14,12 @@ _SLIDERS = tuple(
 
 
 def explore_shortcuts(tabs: tuple[str, ...], on_step: Callable[[int], None]) -> None:
-    """Mount the shortcuts of Explore: queries, sliders and the tabs of the details, by number."""
+    """Mount the shortcuts of Explore, which select queries, focus sliders and open the numbered tabs.
+
+    Args:
+        tabs: Names of the tabs in order.
+        on_step: Callback that receives -1 for the previous query and 1 for the next one.
+    """
     numbered = tuple(
         Shortcut((str(number),), f"Open {name}", f".st-key-tab [role=tab]:nth-of-type({number})")
         for number, name in enumerate(tabs, start=1)
@@ -23,10 +28,15 @@ def explore_shortcuts(tabs: tuple[str, ...], on_step: Callable[[int], None]) -> 
 
 
 def lesson_shortcuts(on_step: Callable[[int], None], presenting: bool) -> None:
-    """Mount the shortcuts of the lesson; while presenting, with the keys that clickers send."""
-    clicker = (
+    """Mount the shortcuts of the lesson.
+
+    Args:
+        on_step: Callback that receives -1 for the previous query and 1 for the next one.
+        presenting: Whether the keys of presentation remotes change the step too.
+    """
+    remote = (
         Shortcut(("PageDown", " "), "Next step", ".st-key-next button"),
         Shortcut(("PageUp",), "Previous step", ".st-key-back button"),
         Shortcut(("f",), "Fill the screen", action="fullscreen"),
     )
-    shortcuts((*(clicker if presenting else ()), *_QUERIES, *_SLIDERS), on_step)
+    shortcuts((*(remote if presenting else ()), *_QUERIES, *_SLIDERS), on_step)

@@ -16,7 +16,12 @@ POLL_SECONDS = 1.0  # Interval between two polls of a running job.
 
 
 def poll_until_done(job: BackgroundJob, show: Callable[[], None]) -> None:
-    """Call `show`, repeat it every second while the job is active, and rerun the whole page once it ends."""
+    """Render a job once, again every second while it is active, and rerun the whole page once it ends.
+
+    Args:
+        job: Job to poll.
+        show: Function that renders the job.
+    """
     active = job.status().active
 
     @st.fragment(run_every=POLL_SECONDS if active else None)
@@ -31,7 +36,7 @@ def poll_until_done(job: BackgroundJob, show: Callable[[], None]) -> None:
 def run_job(
     job: BackgroundJob, name: str, steps: str, of: str, render: Callable[[JobStatus], None], *, auto_start: int = 0
 ) -> None:
-    """Render the progress and the results so far of a page's job, and update them until the job ends.
+    """Render the progress of a page's job and its results so far, and update them until the job ends.
 
     Args:
         job: Job of the page.
@@ -39,7 +44,7 @@ def run_job(
         steps: Plural name of the steps.
         of: Description of all steps.
         render: Function that renders the results so far.
-        auto_start: Maximum number of remaining steps with which the job starts by itself.
+        auto_start: Maximum number of remaining steps for which the job starts without a click.
     """
     visitor = f"{current_visitor()} {name}"
     status = job.status()

@@ -24,7 +24,12 @@ PER_PAGE = 10  # Number of query thumbnails per page.
 
 
 def choose_query(name: str, key: str = "query") -> None:
-    """Select a query in the search box with this key, and reset the hit, the comparison, the pin and given patches."""
+    """Select a query, and reset the selected hits, the pin and the patches dropped by hand. Call it in a callback.
+
+    Args:
+        name: Name of the query.
+        key: Key of the search box.
+    """
     st.session_state[key] = name
     for stale in ("neighbor", "rival", "pin"):
         st.query_params.pop(stale, None)
@@ -32,9 +37,13 @@ def choose_query(name: str, key: str = "query") -> None:
 
 
 def step_query(workspace: Workspace, chosen: str, identity: int | None, steps: int) -> None:
-    """Select the query that is `steps` after the chosen one, from the last one on to the first and back.
+    """Select another query of the strip: the visitor's own images, then those of the dataset. The order is cyclic.
 
-    The queries are the visitor's own images and then those of the dataset, or of one person, as in the strip.
+    Args:
+        workspace: Workspace with the queries.
+        chosen: Name of the selected query.
+        identity: Identity of the only person in the strip; None for all.
+        steps: Number of queries to move by; negative to move back.
     """
     uploads = [upload.query for upload in stored_uploads(workspace.retriever.model.config.image_size)]
     records = [record for record in workspace.dataset.query if identity in (None, record.identity)]
@@ -72,12 +81,22 @@ def is_dataset_query(query: Query) -> bool:
 
 
 def has_recipe(workspace: Workspace, query: Query) -> bool:
-    """Return whether figures and other recipes can repeat a search: query and gallery are those of the dataset."""
+    """Return whether a recipe can repeat a search, because query and gallery are those of the dataset.
+
+    Args:
+        workspace: Workspace that is searched.
+        query: Query image.
+    """
     return is_dataset_query(query) and not isinstance(workspace, PersonalWorkspace)
 
 
 def query_of(workspace: Workspace, record: ImageRecord) -> Query:
-    """Return the query for an image of the dataset."""
+    """Return the query for an image of the dataset.
+
+    Args:
+        workspace: Workspace with the dataset.
+        record: Record of the image.
+    """
     subject = workspace.subject_of(record)
     return Query(record.path.as_posix(), resources.image(workspace, record), subject, workspace.key)
 
@@ -145,7 +164,14 @@ def pick_query(
 
 
 def _render_upload(workspace: Workspace, upload: UploadedImage, key: str, searches_own: bool) -> Query:
-    """Render what the visitor can do with the selected upload, and return it as a query."""
+    """Render the actions and the camera of the selected upload, and return it as a query.
+
+    Args:
+        workspace: Workspace that is searched.
+        upload: Selected upload.
+        key: Key of the search box.
+        searches_own: Whether the page can search the visitor's own gallery.
+    """
     size = workspace.retriever.model.config.image_size
 
     def remove() -> None:

@@ -1,4 +1,4 @@
-"""Uploaders that do not list a file once it is used or refused; the reason of a refusal is shown below them."""
+"""Helpers for uploaders that are emptied after every file and show below them why a file was refused."""
 
 from __future__ import annotations
 
@@ -19,13 +19,18 @@ def empty_uploader(name: str) -> None:
 
 
 def refuse(name: str, reason: str) -> None:
-    """Empty the uploader and store the reason. Outside a callback, call `st.rerun` afterwards."""
+    """Empty the uploader and store the reason. Outside a callback, call `st.rerun` afterwards.
+
+    Args:
+        name: Name of the uploader.
+        reason: Message for the visitor.
+    """
     empty_uploader(name)
     st.session_state[f"{name}-reason"] = reason
 
 
 def forget_refusal(name: str) -> None:
-    """Remove the reason. Call it when the visitor uploads another file."""
+    """Delete the stored reason. Call it when the visitor uploads another file."""
     st.session_state.pop(f"{name}-reason", None)
 
 

@@ -26,7 +26,7 @@ def status_line(workspace: Workspace, *settings: QuerySettings, other: Workspace
     Args:
         workspace: Workspace with the dataset and the weights.
         settings: Query settings in use.
-        other: Workspace with the weights of side B of a comparison, if they are others.
+        other: Workspace of side B of a comparison, if it has other weights.
     """
     dataset = workspace.dataset
     synthetic = ":orange-badge[SYNTHETIC] " if dataset.synthetic else ""
@@ -60,7 +60,7 @@ def status_line(workspace: Workspace, *settings: QuerySettings, other: Workspace
 
 
 def _weights_text(workspace: Workspace) -> str:
-    """Return file name, start of the fingerprint and width of the weights, as Markdown."""
+    """Return the file name, the start of the fingerprint and the width of the weights, as Markdown."""
     provenance = workspace.retriever.memory.fingerprint
     made_by = provenance.weights[:8] if provenance else ""
     width = workspace.retriever.model.config.width
@@ -68,12 +68,12 @@ def _weights_text(workspace: Workspace) -> str:
 
 
 def render_examples(workspace: Workspace, chosen: str, on_pick: Callable[[str], None]) -> None:
-    """Render the named queries of the dataset, if it has any; `on_pick` receives the path of the one that is clicked.
+    """Render the example queries of the dataset, if it has any.
 
     Args:
         workspace: Workspace with the dataset.
         chosen: Path of the selected query.
-        on_pick: Selects a query.
+        on_pick: Callback that receives the path of a clicked query.
     """
     examples = {example.title: example for example in workspace.dataset.examples}
     if not examples:
@@ -107,7 +107,7 @@ def query_strip(
         records: Queries of the dataset to show.
         chosen: Path of the selected query.
         on_pick: Callback that receives the path of a clicked query.
-        compact: Whether only the number of the person, or the name of an own image, stands below a thumbnail.
+        compact: Whether only one line is shown below a thumbnail: the person or, for an own image, its name.
         width: Width of a thumbnail, as a CSS length.
     """
     images, strip_cards = {}, []

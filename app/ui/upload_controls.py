@@ -42,8 +42,8 @@ def render_uploader(on_upload: Callable[[str, bytes], None]) -> None:
         max_upload_size=UPLOAD_MB,
         key=key,
         on_change=changed,
-        help=f"Upload, drop or paste an image of one person, or a photo from which you cut people out "
-        f"({', '.join(UPLOAD_FORMATS)}, max. {UPLOAD_MB} MB). It stays in memory and is never saved; its file name "
+        help=f"Upload, drop or paste an image of one person, or a photo from which you cut out people "
+        f"({', '.join(UPLOAD_FORMATS)}, max. {UPLOAD_MB} MB). It stays in memory and is never saved. Its file name "
         "becomes part of the page's address.",
     )
     file_drop(UPLOADER)
@@ -51,13 +51,13 @@ def render_uploader(on_upload: Callable[[str, bytes], None]) -> None:
 
 
 def render_upload_actions(name: str, on_remove: Callable[[], None], on_add: Callable[[], None], added: bool) -> None:
-    """Render the name of the selected upload, with buttons that remove it and that add it to the own gallery.
+    """Render the name of the selected upload, and buttons that remove it or add it to the own gallery.
 
     Args:
         name: Name of the upload.
-        on_remove: Callback that removes it.
-        on_add: Callback that adds it to the gallery.
-        added: Whether the gallery has it already.
+        on_remove: Callback that removes the upload.
+        on_add: Callback that adds the upload to the gallery.
+        added: Whether the gallery already has the upload.
     """
     st.caption(escape_markdown(name, 40))
     with st.container(horizontal=True, gap="xsmall"):
@@ -67,7 +67,7 @@ def render_upload_actions(name: str, on_remove: Callable[[], None], on_add: Call
             key="add-to-gallery",
             on_click=on_add,
             disabled=added,
-            help="Your gallery is searched in place of the dataset's, so that you can compare your own images.",
+            help="Searches your gallery instead of the dataset's, so that you can compare your own images.",
         )
 
 
@@ -77,11 +77,11 @@ def camera(cameras: int, digest: str) -> int | None:
     Every upload keeps its camera on all pages.
 
     Args:
-        cameras: Number of cameras that the model knows.
+        cameras: Number of cameras that the model was trained with.
         digest: Hash of the upload.
     """
     chosen = st.session_state.setdefault("upload-cameras", {})
-    shown = (digest, visitor.page_run())  # The widget is created again on every page.
+    shown = (digest, visitor.page_run())  # Every page creates its own widget, which must be set.
     if "camera" not in st.session_state or st.session_state.get("camera-of") != shown:
         st.session_state["camera"], st.session_state["camera-of"] = chosen.get(digest, 0), shown
     number = st.selectbox(

@@ -1,4 +1,4 @@
-"""What a new server imports and when: the title is shown before the engine's libraries are loaded."""
+"""Imports of a new server: a page shows its title before the engine's libraries are loaded."""
 
 import ast
 import logging
@@ -22,7 +22,7 @@ HEAVY = ("torch", "timm", "numba", "fpc_core")
 
 
 def after(code):
-    """Return what a new interpreter prints after running this code."""
+    """Return the words that this code prints in a new interpreter."""
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     return found.stdout.split()
 

@@ -1,4 +1,4 @@
-"""Fixtures of browser tests; `browser`, `url` and `page` are in tests/conftest.py."""
+"""Fixtures of browser tests. `browser`, `url` and `page` are in tests/conftest.py."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from fpc_core.workspace import Places, open_workspace
 
 @pytest.fixture(scope="session")
 def matched():
-    """The retriever of the demo, and the encoding, match and record of its opening query at the usual settings."""
+    """Return the demo's retriever, and encoding, match and record of its opening query with the default settings."""
     import torch
 
     workspace = open_workspace(Places())

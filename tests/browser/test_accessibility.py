@@ -1,4 +1,4 @@
-"""axe-core finds nothing serious on any page, in light or in dark, and the Tab key reaches every control."""
+"""axe-core finds no serious problem on any page, in the light and dark theme, and the Tab key reaches every control."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from tests.support.browser import settle, visit
 
 pytestmark = pytest.mark.browser
 
-HEIGHT = 6000  # px, so that no element has to be scrolled into view: axe does not check the contrast of those.
+HEIGHT = 6000  # Height of the page in pixels, so that everything is visible. Axe checks no contrast off screen.
 SEVERE = ("serious", "critical")
 ALSO = ("heading-order",)  # Rules of lower impact whose violations count too.
 # Elements that Tab should reach, in all shadow trees.
@@ -26,8 +26,8 @@ CONTROLS = """() => {
   window.controls = found;
   return found.length;
 }"""
-# What has the focus: the positions, in `controls`, of the element and of the others of its group of radio buttons or
-# pills, in which the arrow keys move.
+# Positions in `controls` of the focused element and, if it is a radio button or pill, of the others in its group. Arrow
+# keys move between these.
 FOCUSED = """() => {
   let element = document.activeElement;
   while (element?.shadowRoot?.activeElement) element = element.shadowRoot.activeElement;
@@ -67,7 +67,7 @@ EXCLUSIONS = (
     Exclusion(
         "color-contrast",
         '[data-testid="stWidgetLabel"][disabled] p',
-        "Label of a disabled field, which WCAG exempts. Streamlit does not tie it to the field, so axe cannot know.",
+        "WCAG exempts the label of a disabled field. Streamlit does not link it to the field, so axe reports it.",
     ),
 )
 
@@ -94,7 +94,7 @@ def severe_problems(page, **options):
 
 @pytest.fixture(scope="module", params=PAGES)
 def whole(request, browser, url):
-    """A page that is high enough to show everything at once, and its name."""
+    """Return the name of a page, and the page in a window that shows all of it."""
     page = browser.new_page(viewport={"width": 1440, "height": HEIGHT})
     path, last = PAGES[request.param]
     visit(page, f"{url}/{path}")

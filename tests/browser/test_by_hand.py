@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.browser import drawn_anew, open_demo, open_tab, settle
+from tests.support.browser import open_demo, open_tab, settle, wait_for_frame
 
 pytestmark = pytest.mark.browser
 SHOWN = """() => {
@@ -112,7 +112,7 @@ def test_the_tab_names_the_best_mask_and_all_fits_on_one_screen(browser, url):
     page.locator("[data-strip='compared-masks'] .card").nth(2).wait_for()
     assert page.get_by_text("IoU with your mask").is_visible()
     assert page.get_by_text("does best:").is_visible()
-    drawn_anew(page)
+    wait_for_frame(page)
     for where in ("[data-strip='masks'] .row", ".st-key-masks-panel", "[data-strip='final'] .row"):
         box = page.locator(where).bounding_box()
         assert box["y"] + box["height"] <= 720, where

@@ -1,4 +1,4 @@
-"""A photo of five people becomes two queries and the visitor's own gallery, by pointer, touch and keyboard."""
+"""The crop tool in a browser: cutting people out of a photo by pointer, touch and keyboard."""
 
 import io
 import re
@@ -9,7 +9,7 @@ from PIL import Image
 
 from tests.browser.test_accessibility import severe_problems
 from tests.browser.test_own_images import first_cards, paste, wait_for_selected
-from tests.support.browser import captions, console_errors, drawn_anew, open_demo, order, settle, until
+from tests.support.browser import captions, console_errors, open_demo, order, settle, until, wait_for_frame
 
 pytestmark = pytest.mark.browser
 QUERIES = Path(__file__).resolve().parents[2] / "assets" / "demo" / "query"
@@ -22,7 +22,7 @@ MARKUP = "<img src=x onerror=alert(1)> **street**.jpg"
 
 
 def street(orientation=1):
-    """A photo of five people of the demo, each in a place of its own, as a JPEG."""
+    """Return a JPEG of a photo with five people of the demo side by side."""
     photo = Image.new("RGB", (WIDTH, HEIGHT), (150, 160, 170))
     photo.paste((110, 110, 112), (0, 700, WIDTH, HEIGHT))
     for left, path in zip(LEFT, sorted(QUERIES.iterdir())[::25], strict=False):
@@ -37,7 +37,7 @@ def street(orientation=1):
 
 @pytest.fixture(params=["desktop", "phone"])
 def visitor(request, browser, url):
-    """A page at 1280 px with a mouse, or at 390 px with a finger, without an error in the console at the end."""
+    """Return Explore at 1280 px with a mouse, or at 390 px with touch. Afterwards, check the console for errors."""
     phone = request.param == "phone"
     size = {"width": 390, "height": 844} if phone else {"width": 1280, "height": 900}
     context = browser.new_context(viewport=size, has_touch=phone, is_mobile=phone)
@@ -61,8 +61,8 @@ def choose_photo(page, data=None, name="street.jpg"):
 
 
 def boxes(page):
-    """Return left, top, width and height of every box in pixels of the photo, as its label says."""
-    drawn_anew(page)
+    """Return left, top, width and height of every box in pixels of the photo, from its label."""
+    wait_for_frame(page)
     labels = page.locator(BOX).evaluate_all("boxes => boxes.map((box) => box.getAttribute('aria-label'))")
     return [tuple(map(int, re.findall(r"\d+", label)[2:])) for label in labels]
 
@@ -74,7 +74,7 @@ def on_screen(page, x, y):
 
 
 def drag(page, start, end):
-    """Drag from one pixel of the photo to another, as a mouse or a finger does."""
+    """Drag the mouse from one pixel of the photo to another."""
     page.locator(STAGE).scroll_into_view_if_needed()
     (x, y), (to_x, to_y) = on_screen(page, *start), on_screen(page, *end)
     page.mouse.move(x, y)
@@ -85,11 +85,11 @@ def drag(page, start, end):
 
 def tap(page, x, y):
     page.locator(STAGE).scroll_into_view_if_needed()
-    place = on_screen(page, x, y)
+    position = on_screen(page, x, y)
     if page.viewport_size["width"] < 500:
-        page.touchscreen.tap(*place)
+        page.touchscreen.tap(*position)
     else:
-        page.mouse.click(*place)
+        page.mouse.click(*position)
 
 
 def test_a_photo_of_five_people_becomes_two_queries_and_a_gallery(visitor):
@@ -100,8 +100,8 @@ def test_a_photo_of_five_people_becomes_two_queries_and_a_gallery(visitor):
     page.locator("[data-act=remove]").click()
     assert boxes(page) == []
     assert page.locator("[data-act=queries]").is_disabled()
-    drag(page, (LEFT[0], TOP), (LEFT[0] + PERSON[0], TOP + PERSON[1]))  # Drawn on the first person.
-    tap(page, LEFT[2] + 100, TOP + 200)  # Another one of the same size, on the third person.
+    drag(page, (LEFT[0], TOP), (LEFT[0] + PERSON[0], TOP + PERSON[1]))  # Draw a box around the first person.
+    tap(page, LEFT[2] + 100, TOP + 200)  # Add a box of the same size on the third person.
     assert len(boxes(page)) == 2
     for box, left in zip(boxes(page), (LEFT[0], LEFT[2]), strict=True):
         assert box == pytest.approx((left, TOP, *PERSON), abs=12)
@@ -129,7 +129,8 @@ def test_a_photo_of_five_people_becomes_two_queries_and_a_gallery(visitor):
     page.locator("[data-card='queries/box 2 of street.jpg (your image)']").click()
     wait_for_selected(page, "box 2 of street.jpg")
     settle(page)
-    assert order(page, "distance")[0] == "distance/1"  # The same person, cut out a little differently.
+    # The gallery image shows the same person in a slightly different box.
+    assert order(page, "distance")[0] == "distance/1"
     if page.viewport_size["width"] < 500:
         page.get_by_test_id("stExpandSidebarButton").click()
     page.get_by_test_id("stSidebar").get_by_text("dataset", exact=True).click()
@@ -180,8 +181,8 @@ def test_the_keyboard_places_boxes_and_reaches_everything(page):
         reached.add(
             page.evaluate("document.activeElement.dataset.act ?? (document.activeElement.dataset.box ? 'box' : '')")
         )
-    wanted = {"box", "add", "remove", "smaller", "larger", "in", "queries", "gallery", "whole", "cancel"}
-    assert wanted <= reached
+    controls = {"box", "add", "remove", "smaller", "larger", "in", "queries", "gallery", "whole", "cancel"}
+    assert controls <= reached
     page.keyboard.press("Escape")
     page.locator("[data-act=queries]").wait_for(state="detached")
     settle(page)
@@ -274,7 +275,8 @@ def test_fingers_drag_boxes_and_corners_without_scrolling_the_page(browser, url)
     swipe((left + 216, top + 432), (left - 84, top + 632))
     left, top = boxes(page)[0][:2]
     assert (left, top) == pytest.approx((444, 216), abs=12)
-    swipe((left + width + 40, top + height + 40), (left + width - 160, top + height - 360))  # Beside the corner.
+    # The touch starts beside the corner.
+    swipe((left + width + 40, top + height + 40), (left + width - 160, top + height - 360))
     assert boxes(page)[0][:2] == (left, top)
     assert boxes(page)[0][3] == pytest.approx(height - 360, abs=90)
     assert page.locator(STAGE).bounding_box() == place

@@ -1,4 +1,4 @@
-"""The Data page in a real browser: what a visitor types, checks and points at."""
+"""The Data page in a browser: typed paths, the image check and the gallery map."""
 
 import pytest
 

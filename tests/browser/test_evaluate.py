@@ -1,4 +1,4 @@
-"""The Evaluate page driven in Chromium: a figure computed to its end, a recipe pressed, its setting opened."""
+"""The Evaluate page in a browser: compute the curves of Fig. 4, open a recipe and its settings in Explore."""
 
 import pytest
 
@@ -19,7 +19,7 @@ def test_a_figure_fills_in_and_a_recipe_leads_to_explore(page):
     page.get_by_text("steps").filter(has_text="left").first.wait_for()
     page.get_by_text("Done: ").wait_for(timeout=300_000)
     settle(page)
-    # Rank-1 and mAP at every alpha and every K, of which one is the default.
+    # Rank-1 and mAP at each of 11 alphas and 8 values of K.
     assert page.locator("td.ours .bar").count() == 2 * (11 + 8)
     page.get_by_role("button", name="recipe of 0.7").click()
     dialog = page.get_by_role("dialog")

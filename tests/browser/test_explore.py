@@ -1,4 +1,4 @@
-"""The Explore page of the demo, driven in Chromium as a visitor would: choose, move every dial, upload."""
+"""The Explore page in a browser: choose a query, move every slider, upload a file."""
 
 import pytest
 
@@ -15,7 +15,7 @@ def test_a_click_on_a_thumbnail_chooses_the_query(page):
     page.locator(f"[data-card='queries/{path}'][aria-pressed='true']").wait_for()
     settle(page)
     assert "query=" in page.url
-    assert "rival=" not in page.url  # which nobody chose
+    assert "rival=" not in page.url  # No hit was chosen for comparison.
     assert order(page, "distance") != before
 
 
@@ -57,19 +57,19 @@ def test_a_click_on_a_neighbour_shows_its_transport(page):
 
 
 def test_another_method_can_be_shown_in_place_of_grad_cam(page):
-    def pictures():
+    def heat_maps():
         page.locator("[data-card^='heat/'] [data-heat='shown']").last.wait_for()
         return page.locator("[data-card^='heat/'] canvas").evaluate_all("maps => maps.map(map => map.toDataURL())")
 
     open_tab(page, "Decoder")
-    before = pictures()
+    before = heat_maps()
     choice = page.get_by_role("combobox", name="Heat map")
     choice.scroll_into_view_if_needed()
-    settle(page)  # a menu that opens while the page still scrolls closes again
+    settle(page)  # A menu that opens while the page scrolls would close again.
     choice.click()
     page.get_by_role("option", name="left out").click()
     settle(page)
-    assert pictures() != before
+    assert heat_maps() != before
     assert page.get_by_text("drop without the patch, for the cosine to the top-ranked image").is_visible()
     assert "map=left+out" in page.url
 
@@ -92,7 +92,7 @@ def test_a_phone_needs_no_sideways_scrolling_of_the_page(browser, url):
 
 
 def test_leaving_right_after_choosing_a_query_raises_nothing(page):
-    """What Explore still computes asks again when the page is gone already."""
+    """Background jobs of Explore are still polled after the visitor has left the page."""
     for _ in range(3):
         page.locator("[data-card^='queries/'][aria-pressed='false']").first.click()
         page.get_by_role("link", name="Compare").click()

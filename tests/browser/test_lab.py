@@ -1,8 +1,8 @@
-"""The Lab of the demo in Chromium: occluders by pointer, by keyboard and by finger; masks and hits follow."""
+"""The Lab in a browser: edit occluders by pointer, keyboard and touch, and check that masks and hits follow."""
 
 import pytest
 
-from tests.support.browser import captions, drawn_anew, settle, until, visit
+from tests.support.browser import captions, settle, until, visit, wait_for_frame
 
 pytestmark = pytest.mark.browser
 
@@ -15,7 +15,7 @@ def open_lab(page, address):
 
 @pytest.fixture
 def lab(browser, url):
-    """The Lab with one rectangle, selected."""
+    """Return the Lab with one rectangle, which is selected."""
     page = browser.new_page(viewport={"width": 1280, "height": 1000})
     errors = []
     page.on("pageerror", lambda error: errors.append(str(error)))
@@ -29,28 +29,28 @@ def lab(browser, url):
     assert errors == []
 
 
-def box_of(page, what):
-    while (box := page.locator(what).bounding_box()) is None:  # an answer draws it anew at this moment
+def box_of(page, selector):
+    while (box := page.locator(selector).bounding_box()) is None:  # The page is drawing an answer.
         page.wait_for_timeout(20)
     return box
 
 
-def middle(page, what):
-    box = box_of(page, what)
+def middle(page, selector):
+    box = box_of(page, selector)
     return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
 
-def drag(page, what, dx, dy):
-    x, y = middle(page, what)
+def drag(page, selector, dx, dy):
+    x, y = middle(page, selector)
     page.mouse.move(x, y)
     page.mouse.down()
     page.mouse.move(x + dx, y + dy, steps=6)
     page.mouse.up()
-    drawn_anew(page)
+    wait_for_frame(page)
 
 
-def drawn(page):
-    """The masks as pixels."""
+def mask_pixels(page):
+    """Return the pixels of all masks as data URIs."""
     return page.locator("[data-card^='masks/'] canvas").evaluate_all("all => all.map((mask) => mask.toDataURL())")
 
 
@@ -59,29 +59,29 @@ def description(page):
 
 
 def test_masks_follow_a_drag_hits_a_release_and_undo_restores_both(lab):
-    before, hits = drawn(lab), captions(lab, "final-occluded")
+    before, hits = mask_pixels(lab), captions(lab, "final-occluded")
     x, y = middle(lab, "[data-shape='0']")
     lab.mouse.move(x, y)
     lab.mouse.down()
     lab.mouse.move(x + 20, y - 140, steps=10)
-    until(lab, lambda: drawn(lab) != before)
-    assert drawn(lab) != before
+    until(lab, lambda: mask_pixels(lab) != before)
+    assert mask_pixels(lab) != before
     assert captions(lab, "final-occluded") == hits
     lab.mouse.up()
     settle(lab)
-    moved = drawn(lab)
+    moved = mask_pixels(lab)
     assert captions(lab, "final-occluded") != hits
     lab.get_by_role("button", name="Undo").click()
     settle(lab)
-    assert drawn(lab) == before
+    assert mask_pixels(lab) == before
     assert captions(lab, "final-occluded") == hits
     lab.keyboard.press("Control+y")
     settle(lab)
-    assert drawn(lab) == moved
+    assert mask_pixels(lab) == moved
 
 
-def tells(lab, start, end=""):
-    """The editor says so, if not now then soon."""
+def expect_description(lab, start, end=""):
+    """Wait until the description in the editor starts and ends with these texts, and check it."""
     until(lab, lambda: description(lab).startswith(start) and description(lab).endswith(end))
     assert (description(lab)[: len(start)], description(lab)[len(description(lab)) - len(end) :]) == (start, end)
 
@@ -89,27 +89,28 @@ def tells(lab, start, end=""):
 def test_keys_and_handles_move_grow_turn_and_delete_shapes(lab):
     at_first = "Rectangle, 1 of 2 · centre 50 % across, 50 % down · 60 % × 30 %"
     lab.get_by_role("button", name="Pole", exact=True).click()
-    tells(lab, "Pole, 2 of 2")
+    expect_description(lab, "Pole, 2 of 2")
     lab.keyboard.press("Shift+Tab")
-    tells(lab, at_first)
+    expect_description(lab, at_first)
     for key in ("ArrowRight", "ArrowRight", "+", "r"):
         lab.keyboard.press(key)
-    tells(lab, "Rectangle, 1 of 2 · centre 54 % across, 50 % down · 66 % × 33 % · rotated 15°")
+    expect_description(lab, "Rectangle, 1 of 2 · centre 54 % across, 50 % down · 66 % × 33 % · rotated 15°")
     lab.keyboard.press("PageUp")
-    tells(lab, "Rectangle, 2 of 2")
+    expect_description(lab, "Rectangle, 2 of 2")
     lab.keyboard.press("Delete")
-    tells(lab, "Pole, 1 of 1")
-    for _ in range(6):  # the deletion, the order, what the keys did, at once or, on a slow machine, in parts
+    expect_description(lab, "Pole, 1 of 1")
+    # Undo the deletion, the new order and the key presses, which count as several changes on a slow machine.
+    for _ in range(6):
         lab.keyboard.press("Control+z")
         lab.wait_for_timeout(200)
         lab.locator("[data-shape='0']").focus()
         if description(lab) == at_first:
             break
     assert description(lab) == at_first
-    settle(lab)  # an answer may still move the page under the pointer
+    settle(lab)  # Otherwise, an answer could move the page under the pointer.
     width = lab.locator(".table > svg").bounding_box()["width"]
     drag(lab, "[data-handle=se]", 0.2 * width, 0.2 * width)
-    tells(lab, "Rectangle", "centre 60 % across, 55 % down · 80 % × 40 %")
+    expect_description(lab, "Rectangle", "centre 60 % across, 55 % down · 80 % × 40 %")
     drag(lab, "[data-handle=turn]", 100, 40)
     assert "rotated" in description(lab)
 
@@ -124,13 +125,13 @@ def test_on_a_phone_a_finger_drags_and_paints_and_the_link_keeps_the_scene(brows
         return page.get_by_test_id("stMain").evaluate("node => node.scrollTop")
 
     def swipe(x, y, dx, dy):
-        place = scrolled()
+        before = scrolled()
         touch.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [{"x": x, "y": y}]})
         for part in (0.25, 0.5, 0.75, 1):
             point = {"x": x + part * dx, "y": y + part * dy}
             touch.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [point]})
         touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
-        assert scrolled() == place
+        assert scrolled() == before
         settle(page)
 
     page.get_by_role("button", name="Rectangle", exact=True).tap()

@@ -1,4 +1,4 @@
-"""The Learn page in Chromium: its formulas are seen whole, its strip follows the dials, its page the finger."""
+"""The Learn page in a browser: formulas, the strip of step 7, touch scrolling, presenter mode and keys."""
 
 import re
 
@@ -13,7 +13,7 @@ HIDDEN = """() => Math.max(...[...document.querySelectorAll(".katex-display")].m
   - formula.getBoundingClientRect().right))"""
 
 
-@pytest.mark.parametrize("step", [1, 3])  # those with the longest formulas
+@pytest.mark.parametrize("step", [1, 3])  # The steps with the longest formulas.
 def test_a_long_formula_wraps(browser, url, step):
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     visit(page, f"{url}/learn?step={step}")
@@ -21,7 +21,7 @@ def test_a_long_formula_wraps(browser, url, step):
     settle(page)
     page.evaluate("() => document.fonts.ready")  # The fonts of formulas are loaded when they are first used.
     until(page, lambda: page.evaluate(HIDDEN) <= 1)
-    assert page.evaluate(HIDDEN) <= 1  # pixel
+    assert page.evaluate(HIDDEN) <= 1  # In pixels.
     page.close()
 
 
@@ -43,7 +43,14 @@ def test_a_dimmed_strip_is_clear_again_after_its_answer(browser, url):
 
 
 def swipe(page, locator, share, down):
-    """A finger goes down that many pixels from a place in an element; the page has followed."""
+    """Swipe on an element by touch, and return by how many pixels the page has moved.
+
+    Args:
+        page: Page with touch support.
+        locator: Element on which the swipe starts.
+        share: Horizontal start position, as a share of the element's width.
+        down: Length of the swipe in pixels; negative to swipe up.
+    """
     box, touches = locator.bounding_box(), page.context.new_cdp_session(page)
     x, y = box["x"] + share * box["width"], box["y"] + box["height"] / 2
     for at in range(11):
@@ -63,7 +70,7 @@ def test_scrolling_by_touch_moves_neither_alpha_nor_a_slider(browser, url):
     page.get_by_test_id("stExpandSidebarButton").click()
     alpha = page.locator("#slider-alpha")
     alpha.scroll_into_view_if_needed()
-    page.wait_for_timeout(500)  # the sidebar slides in
+    page.wait_for_timeout(500)  # The sidebar opens with an animation.
     assert abs(swipe(page, alpha, 0.85, -300)) > 50
     settle(page)
     assert page.evaluate("fpcLive.view.alpha") == 0.4
@@ -77,7 +84,7 @@ def test_a_presented_lesson_fits_a_projector_at_every_step(browser, url):
     for step in range(1, len(STEPS) + 1):
         page.get_by_text(f"Step {step} of {len(STEPS)}").wait_for()
         settle(page)
-        page.keyboard.press("1")  # the first answer of its question
+        page.keyboard.press("1")  # Choose the first answer of the question.
         page.locator(".stMarkdown", has_text=re.compile(r"^(Right\.|It is:)")).last.wait_for()
         settle(page)
         assert page.get_by_test_id("stMain").evaluate("all => all.scrollHeight - all.clientHeight") == 0, step

@@ -1,4 +1,4 @@
-"""What answers while a dial is dragged: drawn in the browser, in silence, and equal to what the server says later."""
+"""Live views during a drag: the browser draws them without messages to the server, and as the server does later."""
 
 from dataclasses import replace
 
@@ -7,14 +7,14 @@ import pytest
 
 from fpc_core.matching.ranking import swap_alphas
 from fpc_core.results import Shortlist
-from tests.support.browser import captions, dial, dragging, drawn_anew, move, open_demo, open_tab, order, settle
+from tests.support.browser import captions, dragging, move, open_demo, open_tab, order, settle, slider, wait_for_frame
 
 pytestmark = pytest.mark.browser
 
 
 @pytest.fixture
 def frames(browser):
-    """A page whose websocket frames are counted."""
+    """Return a page that records its WebSocket frames in `frames_seen`."""
     page = browser.new_page(viewport={"width": 1280, "height": 1000})
     page.frames_seen = []
 
@@ -27,8 +27,8 @@ def frames(browser):
     page.close()
 
 
-def fill(page):
-    """Until the background has computed every keep rate for the query shown."""
+def wait_for_all_keep_rates(page):
+    """Wait until the background jobs have computed the results of the query at every keep rate."""
     page.wait_for_function(
         "window.fpcLive?.grid && fpcLive.pairs && fpcLive.grid.key === fpcLive.answer.key"
         " && fpcLive.pairs.key === fpcLive.answer.key",
@@ -38,7 +38,14 @@ def fill(page):
 
 
 def visible_rows(retriever, record, indices, count):
-    """The first rows of an order that the page shows: junk images are left out."""
+    """Return the first gallery rows that the page shows of an order, which are those that are not junk.
+
+    Args:
+        retriever: Retriever of the demo.
+        record: Record of the query.
+        indices: Gallery rows in order.
+        count: Number of rows to return.
+    """
     records = retriever.memory.records
     junk = {row for row in indices if (records[row].identity, records[row].camera) == (record.identity, record.camera)}
     return [row for row in indices if row not in junk][:count]
@@ -47,7 +54,7 @@ def visible_rows(retriever, record, indices, count):
 def test_dragging_alpha_reorders_cards_without_a_server_message(frames, url):
     page = frames
     open_demo(page, url)
-    fill(page)
+    wait_for_all_keep_rates(page)
     before, by_cosine = order(page, "distance"), order(page, "cosine")
     page.frames_seen.clear()
     with dragging(page, "Patch-matching weight", 1.0):
@@ -60,7 +67,7 @@ def test_dragging_alpha_reorders_cards_without_a_server_message(frames, url):
         assert "alpha" not in page.url
     assert "alpha=1" in page.url
     assert order(page, "distance") == during
-    assert "let go" not in page.locator("[data-strip='final'] .head").inner_text()
+    assert "Release the slider" not in page.locator("[data-strip='final'] .head").inner_text()
 
 
 def test_the_browser_ranks_as_the_core_does_at_every_alpha_and_swap(page, matched):
@@ -70,13 +77,13 @@ def test_the_browser_ranks_as_the_core_does_at_every_alpha_and_swap(page, matche
     assert rows.tolist() == match.shortlist.indices.tolist()
     np.testing.assert_allclose(d_cos, match.shortlist.d_cos, atol=1e-6)
     np.testing.assert_allclose(d_emd, match.transport.distance, atol=1e-6)
-    # At a swap two distances are equal, so the last bit decides: the core ranks the distances that the browser has.
+    # At a swap two distances are equal except for rounding, so the core must rank the same values as the browser.
     match = replace(match, shortlist=Shortlist(rows, d_cos), transport=replace(match.transport, distance=d_emd))
     swaps = [swap.alpha for swap in swap_alphas(d_cos, d_emd, top=10)]
     assert len(swaps) > 5
     for alpha in [*(step / 20 for step in range(21)), *swaps]:
         page.evaluate("alpha => window.fpcLive.preview({ alpha })", alpha)
-        page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        wait_for_frame(page)
         expected = visible_rows(retriever, record, retriever.by_distance(match, alpha).indices.tolist(), 10)
         assert order(page, "distance") == [f"distance/{row}" for row in expected], alpha
 
@@ -110,21 +117,21 @@ def test_dragging_k_moves_the_decoder_marks(page):
 def test_a_slider_is_moved_by_keyboard_and_has_help(page):
     move(page, "Patch-matching weight", "ArrowRight", 3)
     assert "alpha=0.43" in page.url
-    assert dial(page, "Patch-matching weight").get_attribute("aria-valuetext") == "0.43"
+    assert slider(page, "Patch-matching weight").get_attribute("aria-valuetext") == "0.43"
     page.get_by_role("button", name="What is Keep rate γ?").click()
     assert page.get_by_text("Fraction of patches kept at each of the three pruning layers").is_visible()
 
 
 def test_an_answer_during_key_presses_reverts_none_of_them(page):
-    thumb = dial(page, "Patch-matching weight")
+    thumb = slider(page, "Patch-matching weight")
     thumb.press("Home")
     settle(page)
     thumb.press("ArrowRight")
-    page.wait_for_timeout(200)  # long enough to be let go: the server answers, and the page follows
+    page.wait_for_timeout(200)  # Long enough to count as a release, which the server answers.
     for _ in range(60):
         thumb.press("ArrowRight")
-        page.wait_for_timeout(30)  # too short to be let go
-    drawn_anew(page)
+        page.wait_for_timeout(30)  # Too short to count as a release.
+    wait_for_frame(page)
     assert thumb.get_attribute("aria-valuetext") == "0.61"
     page.wait_for_timeout(200)
     settle(page)
@@ -153,7 +160,7 @@ def test_two_tabs_never_see_each_others_sliders(browser, url):
 def test_dragging_the_keep_rate_updates_views_without_a_server_message(frames, url):
     page = frames
     open_demo(page, url)
-    fill(page)
+    wait_for_all_keep_rates(page)
     assert page.get_by_text("Live: updates while you drag").is_visible()
 
     def sums():
@@ -199,8 +206,8 @@ def test_an_answer_during_a_chart_drag_does_not_end_the_drag(page):
     chart.scroll_into_view_if_needed()
     box = chart.bounding_box()
     answered = page.evaluate("fpcLive.answer.gamma")
-    dial(page, "Keep rate").press("ArrowRight" if answered < 0.7 else "ArrowLeft")
-    page.wait_for_timeout(200)  # long enough to be let go
+    slider(page, "Keep rate").press("ArrowRight" if answered < 0.7 else "ArrowLeft")
+    page.wait_for_timeout(200)  # Long enough to count as a release.
     page.mouse.move(box["x"] + box["width"] * 0.8, box["y"] + box["height"] / 2)
     page.mouse.down()
     dragged_alpha = page.evaluate("fpcLive.view.alpha")
@@ -216,12 +223,12 @@ def test_an_answer_during_a_chart_drag_does_not_end_the_drag(page):
 @pytest.mark.parametrize("where", ["#slider-alpha", ".st-key-alpha-chart svg"])
 def test_another_mouse_button_starts_no_drag(page, where):
     open_tab(page, "Alpha")
-    place = page.locator(where)
-    place.scroll_into_view_if_needed()
-    box = place.bounding_box()
+    element = page.locator(where)
+    element.scroll_into_view_if_needed()
+    box = element.bounding_box()
     page.mouse.move(box["x"] + box["width"] * 0.8, box["y"] + box["height"] / 2)
     page.mouse.down(button="right")
-    drawn_anew(page)
+    wait_for_frame(page)
     assert not page.evaluate("fpcLive.isDragging")
     assert page.evaluate("fpcLive.view.alpha") == page.evaluate("fpcLive.answer.alpha")
 

@@ -1,4 +1,4 @@
-"""A world of hostile names in a real browser: nothing of it is an element, nothing of it runs."""
+"""Hostile file names in a browser: none of them becomes an element, and none of their code runs."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tests.support.hostile_workspace import COLOUR, IMAGE, LINK, build_hostile_w
 from tests.support.server import server
 
 pytestmark = pytest.mark.browser
-PAGES = ("Explore", "Learn", "Atlas", "Lab", "Compare", "Figures", "Data")  # what shows names of files
+PAGES = ("Explore", "Learn", "Atlas", "Lab", "Compare", "Figures", "Data")  # Pages that show file names.
 TRACES = """() => {
     const found = [], look = root => {
         for (const each of root.querySelectorAll("*")) {
@@ -24,7 +24,7 @@ TRACES = """() => {
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory):
-    """The address of an app on the hostile world."""
+    """Return the address of an app that shows the hostile workspace."""
     places = build_hostile_world(tmp_path_factory.mktemp("hostile"))
     own = {
         "FPC_DATA": str(places.data),
@@ -44,13 +44,13 @@ def test_no_page_renders_a_name_as_an_element(browser, hostile):
     visit(page, hostile)
     for name in PAGES:
         page.get_by_role("link", name=name, exact=True).first.click()
-        page.locator(".stMarkdown, .stCaption", has_text="onerror=alert").first.wait_for()  # it is there, as text
+        page.locator(".stMarkdown, .stCaption", has_text="onerror=alert").first.wait_for()  # The name is shown as text.
         settle(page)
         assert page.evaluate(TRACES) == [], name
         assert page.locator("[data-testid='stMain'] .katex", has_text="LATEX").count() == 0, name
     visit(page, hostile)
     page.locator(".stFileUploader").first.wait_for()
-    settle(page)  # a page that is still being drawn may lose the file
+    settle(page)  # A page that is still being drawn could lose the file.
     page.locator(".stFileUploader input[type=file]").first.set_input_files(
         {"name": f"{IMAGE}{LINK}{COLOUR}.png", "mimeType": "image/png", "buffer": b"no image"}
     )

@@ -1,4 +1,4 @@
-"""The Explore page fits on one screen, shows what a slider changes while it moves, and works on a phone."""
+"""The layout of Explore: it fits on one screen, follows sliders during a drag, and works on a phone and by keyboard."""
 
 import pytest
 
@@ -130,7 +130,7 @@ def test_a_question_mark_lists_the_shortcuts_and_escape_closes_them(page):
     dialog.wait_for()
     for text in ("Next query", "Move α with the arrow keys", "Open Decoder"):
         assert dialog.get_by_text(text).is_visible()
-    page.keyboard.press("n")  # The page behind the dialog does not move.
+    page.keyboard.press("n")  # Shortcuts have no effect while the dialog is open.
     page.keyboard.press("Escape")
     dialog.wait_for(state="hidden")
     assert "query=" not in page.url

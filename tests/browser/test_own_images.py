@@ -1,4 +1,4 @@
-"""A visitor's own image is dropped or pasted anywhere on the page, and is the first query from then on."""
+"""A visitor's own image can be dropped or pasted anywhere on the page, and is then the first query."""
 
 import base64
 import io
@@ -25,7 +25,14 @@ def png(colour):
 
 
 def transfer(page, name, data, kind="image/png"):
-    """Return the browser's object of a dragged or copied file."""
+    """Return a handle of the browser's `DataTransfer` object for a dragged or copied file.
+
+    Args:
+        page: Page on which the file is used.
+        name: Name of the file.
+        data: Content of the file.
+        kind: MIME type of the file.
+    """
     return page.evaluate_handle(TRANSFER, [name, kind, base64.b64encode(data).decode()])
 
 

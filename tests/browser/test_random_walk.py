@@ -9,7 +9,7 @@ pytestmark = pytest.mark.browser
 
 def test_a_short_random_walk_meets_no_error(browser, url):
     page = browser.new_page(viewport={"width": 1280, "height": 1000})
-    taken, error = walk(page, url, seed=3, actions=20, calm=True)
+    taken, error = walk(page, url, seed=3, actions=20, wait_each=True)
     page.close()
     assert error == "", list(taken.actions)
     assert taken.counts.total() == 20

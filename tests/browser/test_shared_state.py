@@ -1,10 +1,10 @@
-"""Query, settings and selection follow the visitor over all pages, Back, Forward, a reload and a shared link."""
+"""Query, settings and selection survive page changes, Back, Forward and a reload, and are part of a shared link."""
 
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests.support.browser import WATCH, dial, move, open_demo, settle, visit
+from tests.support.browser import TRACK_MESSAGES, move, open_demo, settle, slider, visit
 
 pytestmark = pytest.mark.browser
 
@@ -46,17 +46,17 @@ def edit(page, side, label, key):
 
 @pytest.fixture
 def opened(browser):
-    """A browser of another visitor, for links to pages other than Explore, which Streamlit looks for at two places."""
+    """Return a page of another visitor, which can open any page directly."""
     page = browser.new_context(viewport={"width": 1280, "height": 1000}).new_page()
     page.set_default_timeout(60_000)
-    page.add_init_script(WATCH)
+    page.add_init_script(TRACK_MESSAGES)
     yield page
     page.close()
 
 
 @pytest.fixture
 def changed(page):
-    """Explore with other settings than the defaults."""
+    """Return Explore with the settings in STATE, which are not the defaults."""
     move(page, "Keep rate γ", "ArrowLeft", 2)
     settle(page)
     move(page, "Patch-matching weight α", "ArrowRight", 10)
@@ -135,9 +135,9 @@ def test_side_a_of_compare_is_what_explore_shows(changed, opened):
     edit(page, "B", "Patch-matching weight α", "ArrowRight")
     go(page, "Explore")
     assert params(page).items() >= (STATE | {"gamma": ["0.65"]}).items()
-    assert dial(page, "Keep rate γ").input_value() == "0.65"
+    assert slider(page, "Keep rate γ").input_value() == "0.65"
     go(page, "Compare")
-    opened.goto(page.url)  # As a reload does, in a browser whose messages on the way are not checked.
+    opened.goto(page.url)  # Like a reload, but on a page whose console is not checked.
     settle(opened)
     assert params(opened).items() >= {"a_gamma": ["0.65"], "b_alpha": ["0.41"]}.items()
     assert opened.get_by_text("A γ 0.65 · α 0.5 · K 7 · paper · random").is_visible()
@@ -185,7 +185,7 @@ def test_reset_restores_the_values_of_the_paper(changed):
     page.get_by_role("button", name="Reset to the paper's values").click()
     page.wait_for_function("location.search === '' || !/gamma|alpha|k=|drop|variant/.test(location.search)")
     settle(page)
-    values = [dial(page, name).input_value() for name in ("Keep rate γ", "Patch-matching weight α", "Neighbours K")]
+    values = [slider(page, name).input_value() for name in ("Keep rate γ", "Patch-matching weight α", "Neighbours K")]
     assert values == ["0.8", "0.4", "10"]
     assert page.get_by_role("radio", name="non-salient").is_checked()
     assert page.get_by_role("radio", name="released", exact=True).first.is_checked()
@@ -193,8 +193,8 @@ def test_reset_restores_the_values_of_the_paper(changed):
 
 
 def test_a_tick_marks_the_value_of_the_paper(page):
-    slider, tick = dial(page, "Keep rate γ").bounding_box(), page.locator(".tick").first.bounding_box()
-    share = (tick["x"] + tick["width"] / 2 - slider["x"] - 8) / (slider["width"] - 16)
+    track, tick = slider(page, "Keep rate γ").bounding_box(), page.locator(".tick").first.bounding_box()
+    share = (tick["x"] + tick["width"] / 2 - track["x"] - 8) / (track["width"] - 16)
     assert share == pytest.approx((0.8 - 0.3) / 0.7, abs=0.01)
 
 

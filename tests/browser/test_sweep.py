@@ -1,4 +1,4 @@
-"""The Sweep and Compare pages driven in Chromium: a small sweep to its end, a cell opened, two sides compared."""
+"""The Sweep and Compare pages in a browser: complete a small sweep, open a cell, compare two sides."""
 
 import re
 
@@ -6,27 +6,27 @@ import pytest
 
 from fpc_core.data.datasets import open_dataset
 from fpc_core.workspace import Places
-from tests.support.browser import dial, settle
+from tests.support.browser import settle, slider
 
 pytestmark = pytest.mark.browser
 
 
-def keep_only(page, *wanted):
-    """Leave these of the six keep rates chosen at first."""
+def select_keep_rates(page, *chosen):
+    """Deselect all keep rates except these."""
     for rate in ("1", "0.9", "0.8", "0.7", "0.6", "0.5"):
-        if rate not in wanted:
+        if rate not in chosen:
             button = page.get_by_test_id("stSidebar").get_by_role("button", name=rate, exact=True)
-            button.first.click()  # K = 1 is a button as well, further down
+            button.first.click()  # A later button with the same name can be a value of K.
             settle(page)
 
 
 @pytest.fixture
 def sweep(page):
-    """The Sweep page of one query, swept to its end at two keep rates and two Ks."""
+    """Return the Sweep page with a complete sweep of one query at two keep rates."""
     page.get_by_role("link", name="Sweep").click()
     page.get_by_text("Which settings work best?").wait_for()
     settle(page)
-    keep_only(page, "1", "0.8")
+    select_keep_rates(page, "1", "0.8")
     page.get_by_test_id("stSidebar").get_by_text("one", exact=True).click()
     page.get_by_text("Done: 2 of 2 searches (1 query × 2 keep rates)").wait_for()
     settle(page)
@@ -42,13 +42,13 @@ def test_a_cell_opens_explore_with_its_settings(sweep):
     settle(sweep)
     assert "alpha=0.7" in sweep.url
     assert "/sweep" not in sweep.url
-    assert dial(sweep, "Patch-matching weight").input_value() == "0.7"
-    assert dial(sweep, "Keep rate").input_value() == "0.8"
+    assert slider(sweep, "Patch-matching weight").input_value() == "0.7"
+    assert slider(sweep, "Keep rate").input_value() == "0.8"
     assert sweep.get_by_test_id("stSidebar").get_by_role("combobox", name="Query").input_value() == query
 
 
 def test_repeated_clicks_on_a_cell_open_explore_once(sweep):
-    """The second click comes when the page that has the cell was left already."""
+    """The later clicks arrive when the visitor has already left the page with the cell."""
     sweep.locator("[data-cell='0.8|0.7|10']").evaluate(
         "tile => [0, 30, 60].forEach((pause) => setTimeout(() => tile.click(), pause))"
     )
@@ -82,9 +82,9 @@ def test_a_sweep_of_all_queries_runs_from_its_start_to_its_end(page):
     page.get_by_role("link", name="Sweep").click()
     page.get_by_text("Which settings work best?").wait_for()
     settle(page)
-    keep_only(page, "0.5")
+    select_keep_rates(page, "0.5")
     count = len(open_dataset(Places().data).query)
-    # Other tests may have swept single queries at this keep rate on the same server, which keeps their results.
+    # Other tests may have swept single queries at this keep rate on the same server, whose results are then reused.
     waiting = re.compile(rf"(Not started · 0|Resumable · \d+) of {count} searches \({count} queries × 1 keep rate\)")
     page.get_by_text(waiting).wait_for()
     page.get_by_role("button", name=re.compile("Start|Resume")).click()

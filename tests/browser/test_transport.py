@@ -1,60 +1,60 @@
-"""The transport component of the demo in Chromium: touched by pointer, by keyboard and by finger."""
+"""Transport plan, lifeline and margin in a browser, by pointer, keyboard and touch."""
 
 import re
 
 import pytest
 
-from tests.support.browser import dial, drawn_anew, open_demo, open_tab, settle
+from tests.support.browser import open_demo, open_tab, settle, slider, wait_for_frame
 
 pytestmark = pytest.mark.browser
 NOTHING = "Hover over a patch"
 
 
 def grid(page, side):
-    found = page.locator(f"[data-grid={side}]")
-    found.scroll_into_view_if_needed()
-    return found
+    element = page.locator(f"[data-grid={side}]")
+    element.scroll_into_view_if_needed()
+    return element
 
 
 def cell(page, side, index):
-    """Centre of a patch of the demo's 16 x 8 grid on the page."""
+    """Return the centre of a patch of the demo's 16 x 8 grid, in pixels of the page."""
     box = grid(page, side).bounding_box()
     return box["x"] + box["width"] * (index % 8 + 0.5) / 8, box["y"] + box["height"] * (index // 8 + 0.5) / 16
 
 
 def description(page):
-    drawn_anew(page)
+    wait_for_frame(page)
     return page.locator(".transport .description").inner_text()
 
 
 def kept(page):
-    """A query patch that was kept, by what a screen reader hears of it."""
+    """Return a query patch that was kept, according to the labels for screen readers."""
     labels = page.locator("[data-grid=query] [role=gridcell]").evaluate_all("all => all.map((cell) => cell.ariaLabel)")
     return next(index for index, label in enumerate(labels) if "mass" in label and "no weight" not in label)
 
 
-def paint(page):
-    """Pixels with any colour on the layer of the touched flows."""
+def painted_pixels(page):
+    """Return the number of painted pixels on the canvas with the flows of the hovered patch."""
     return page.locator(".stage > canvas").last.evaluate(
         "c => c.getContext('2d').getImageData(0, 0, c.width, c.height).data.filter((v, at) => at % 4 === 3 && v).length"
     )
 
 
-def follow_a_patch(page):
+def open_patch_tab(page):
     open_tab(page, "Patch")
-    page.locator("[data-grid=life]").wait_for(timeout=180_000)  # the encoder runs at 15 keep rates
+    page.locator("[data-grid=life]").wait_for(timeout=180_000)  # The encoder runs at 15 keep rates.
     settle(page)
 
 
 def test_hovering_a_patch_draws_its_flows_and_their_totals(page):
     assert description(page).startswith(NOTHING)
-    assert paint(page) == 0
+    assert painted_pixels(page) == 0
     index = kept(page)
     page.mouse.move(*cell(page, "query", index))
     words = description(page)
     assert f"row {index // 8 + 1}, column {index % 8 + 1}" in words
     assert re.search(r"mass \d+\.\d\d % · mean cost \d\.\d{3} · \d+\.\d\d % of D_EMD", words)
-    assert paint(page) > 1000
+    assert painted_pixels(page) > 1000
     page.mouse.move(*cell(page, "gallery", 60))
     assert description(page).startswith("Gallery patch, row 8, column 5")
     page.mouse.move(2, 2)
@@ -92,7 +92,7 @@ def test_a_pin_survives_a_reload_and_another_setting(page, url):
     assert description(page).startswith("Gallery patch, row 12, column 6 (pinned)")
     page.mouse.move(*cell(page, "query", kept(page)))
     assert description(page).startswith("Query patch")
-    dial(page, "Patch-matching weight").press("ArrowRight")
+    slider(page, "Patch-matching weight").press("ArrowRight")
     settle(page)
     page.mouse.move(2, 2)
     assert description(page).startswith("Gallery patch, row 12, column 6 (pinned)")
@@ -113,7 +113,7 @@ def test_all_flows_follow_their_threshold(page):
     counted = page.locator(".threshold .faint", has_text="flows")
     few = int(re.search(r"(\d+) flows", counted.inner_text())[1])
     page.get_by_label("Threshold of all flows").press("End")
-    drawn_anew(page)
+    wait_for_frame(page)
     assert int(re.search(r"(\d+) flows", counted.inner_text())[1]) > few
 
 
@@ -128,7 +128,7 @@ def test_a_tap_pins_a_patch(browser, url):
 
 
 def test_a_pin_in_the_lifeline_is_a_pin_in_the_transport(page):
-    follow_a_patch(page)
+    open_patch_tab(page)
     life = grid(page, "life")
     page.mouse.click(*cell(page, "life", 44))
     page.wait_for_url("**pin=q44")
@@ -142,13 +142,13 @@ def test_a_pin_in_the_lifeline_is_a_pin_in_the_transport(page):
 
 
 def test_scrubbing_shows_the_patches_that_enter_each_block(page):
-    follow_a_patch(page)
+    open_patch_tab(page)
     scrubber = page.get_by_role("slider", name="Layer", exact=True)
     entered = []
     for _ in range(12):
         scrubber.press("ArrowLeft")
     for block in range(12):
-        drawn_anew(page)
+        wait_for_frame(page)
         text = scrubber.get_attribute("aria-valuetext")
         assert text.startswith(f"Layer {block}:")
         entered.append(int(re.search(r"(\d+) patches", text)[1]))
@@ -166,7 +166,7 @@ def test_a_comparison_explains_itself_and_every_patch(page):
     assert table[2][3] == gap
     assert round(float(table[1][3]) - float(table[0][3]), 4) == float(gap)
     page.mouse.move(*cell(page, "margin", index))
-    drawn_anew(page)
+    wait_for_frame(page)
     assert re.search(r"favours #\d+ by 0\.\d{5}", page.locator(".margin .description").inner_text())
 
 

@@ -1,15 +1,15 @@
-"""Pass hostile input to everything that reads files, links or text from visitors, and report what is not refused.
+"""Pass hostile input to every reader of visitors' files, links and texts, and report errors in handling it.
 
     python -m tests.fuzz.fuzzing [--inputs 50000] [--seed 0] [--targets images checkpoints ...] [--findings FOLDER]
     python -m tests.fuzz.fuzzing --targets images --only 1234     (only this input, with its traceback)
 
-Every input is a function of seed, target and number, so that a finding can be reproduced. A target may accept an input,
-if the result is valid, or refuse it with the error that its docstring names. Everything else is a finding: another
-exception, an invalid result, a process that ends, an input that takes longer than `SECONDS`, and one that needs more
-than `MEMORY`, which the system refuses to the process.
+Every input is a function of seed, target and number, so that a finding can be reproduced. A target may accept an input
+if the result is valid, or refuse it with an exception that is listed in `Target.refuses`. Everything else is a finding:
+another exception, an invalid result, a process that ends, an input that takes longer than `SECONDS`, and one that needs
+more memory than `MEMORY`.
 
 The inputs are not made by a coverage-guided fuzzer, because the decoders of Pillow and torch are compiled without
-coverage counters, nor by hypothesis, which needed 13 ms for one damaged file and changed mostly its first bytes.
+coverage counters, nor by hypothesis, which took 13 ms for one damaged file and mostly changed its first bytes.
 """
 
 from __future__ import annotations
@@ -127,14 +127,29 @@ def fuzz(
 
 
 def make_input(target: str, seed: int, number: int) -> object:
-    """Return the input with this number."""
+    """Return an input.
+
+    Args:
+        target: Name of the target.
+        seed: Seed of all inputs.
+        number: Number of the input.
+    """
     from tests.fuzz.targets import TARGETS
 
     return TARGETS[target].make(Random(f"{seed} {target} {number}"))
 
 
 def feed(target: str, value: object, folder: Path) -> bool:
-    """Return whether the target accepts the input or refuses it as allowed; other exceptions are raised."""
+    """Return True if the target accepts an input, and False if it refuses it with an allowed exception.
+
+    Args:
+        target: Name of the target.
+        value: The input.
+        folder: Folder in which the target may write files.
+
+    Raises:
+        Exception: The target raises another exception, returns an invalid result, or has too little memory.
+    """
     from tests.fuzz.targets import TARGETS
 
     try:
@@ -154,7 +169,14 @@ def _counters(work: Path) -> np.memmap:
 
 
 def _run_process(work: Path, counters: np.memmap, job: Sequence[str], seconds: float) -> str:
-    """Run the process to its end, and return why it ended early, or an empty text."""
+    """Run the process of a target to its end, and return why it ended early, or an empty text.
+
+    Args:
+        work: Folder for the log.
+        counters: Counters that the process updates.
+        job: Module and arguments of the process.
+        seconds: Maximum CPU time of one input.
+    """
     with (work / "log").open("wb") as log:
         process = subprocess.Popen([sys.executable, "-m", *job], stdout=log, stderr=log)
         while process.poll() is None:
@@ -169,14 +191,28 @@ def _run_process(work: Path, counters: np.memmap, job: Sequence[str], seconds: f
 
 
 def _overdue(process: int, counters: np.memmap, seconds: float) -> bool:
-    """Return whether the current input has exceeded its CPU time, or a multiple of it as wall time."""
+    """Return whether the current input has exceeded its CPU time, or `WAIT` times as much wall time.
+
+    Args:
+        process: Id of the process.
+        counters: Counters that the process updates.
+        seconds: Maximum CPU time of one input.
+    """
     used = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11:13]
     cpu = sum(map(int, used)) / os.sysconf("SC_CLK_TCK")
     return cpu - counters[_STARTED_CPU] > seconds or time.monotonic() - counters[_STARTED] > WAIT * seconds
 
 
 def _child(work: Path, target: str, first: int, inputs: int, seed: int) -> None:
-    """Pass the inputs from `first` on to the target, and update the counters."""
+    """Pass inputs to a target, and update the counters.
+
+    Args:
+        work: Folder with the counters.
+        target: Name of the target.
+        first: Number of the first input.
+        inputs: Number after the last input.
+        seed: Seed of all inputs.
+    """
     from tests.fuzz.targets import TARGETS
 
     counters = np.memmap(work / "counters", np.float64, "r+", shape=(8,))
@@ -213,7 +249,7 @@ def _describe(error: Exception) -> str:
 
 
 def _limit() -> None:
-    """Let the system refuse allocations far beyond `MEMORY`, which would slow down the machine."""
+    """Limit the address space, so that allocations far above `MEMORY` fail instead of slowing down the machine."""
     used_bytes = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used_bytes + 2 * MEMORY, used_bytes + 2 * MEMORY))
 

@@ -1,6 +1,6 @@
-"""Hostile image files: valid ones of every format that is read, with random damage and damage made for the format.
+"""Hostile image files: valid files of every supported format, with random or format-specific damage.
 
-Random damage rarely passes a checksum or changes a size. Damage made for a format writes impossible sizes into headers,
+Random damage rarely passes a checksum or changes a size. Format-specific damage writes impossible sizes into headers,
 with correct checksums, and adds data that decompresses to a thousand times its size.
 """
 
@@ -24,7 +24,7 @@ _TIFF_TAGS = (256, 257, 258, 259, 262, 273, 277, 278, 279, 317, 320, 322, 323, 3
 
 
 def image_file(chance: Random) -> bytes:
-    """Return the bytes of one file; one in twelve is valid, the others are damaged once or a few times."""
+    """Return the bytes of a file. One in twelve is valid, and the others are damaged once or several times."""
     if chance.random() < 0.001:
         return chance.choice(list(largest_files().values()))
     kind = chance.choice(list(whole_files()))
@@ -39,9 +39,9 @@ def image_file(chance: Random) -> bytes:
 def whole_files() -> dict[str, bytes]:
     """Return small files of every format and variant, by name."""
     rng = np.random.default_rng(0)
-    picture = rng.integers(0, 256, (40, 24, 3), dtype=np.uint8)
-    picture[8:30, 4:20] = (90, 60, 200)
-    rgb = Image.fromarray(picture)
+    pixels = rng.integers(0, 256, (40, 24, 3), dtype=np.uint8)
+    pixels[8:30, 4:20] = (90, 60, 200)
+    rgb = Image.fromarray(pixels)
     grey16 = Image.fromarray(rng.integers(0, 1 << 16, (40, 24), dtype=np.uint16))
     clear = rgb.convert("RGBA")
     clear.putalpha(128)
@@ -49,7 +49,7 @@ def whole_files() -> dict[str, bytes]:
     exif = Image.Exif()
     exif[0x0112], exif[0x010E] = 6, "a picture"
     colours = rgb.quantize(16)
-    wanted: list[tuple[str, Image.Image, dict[str, object]]] = [
+    variants: list[tuple[str, Image.Image, dict[str, object]]] = [
         ("JPEG plain", rgb, {"quality": 60}),
         ("JPEG progressive", rgb, {"progressive": True, "exif": exif}),
         ("JPEG grey", rgb.convert("L"), {}),
@@ -79,7 +79,7 @@ def whole_files() -> dict[str, bytes]:
         ("TIFF cmyk", rgb.convert("CMYK"), {}),
         ("TIFF big", rgb, {"big_tiff": True}),
     ]
-    return {kind: encoded(image, kind.split()[0], **options) for kind, image, options in wanted}
+    return {kind: encoded(image, kind.split()[0], **options) for kind, image, options in variants}
 
 
 @cache
@@ -97,7 +97,13 @@ def largest_files() -> dict[str, bytes]:
 
 
 def encoded(image: Image.Image, file_format: str, **options: object) -> bytes:
-    """Return the bytes of an image file."""
+    """Return the bytes of an image file.
+
+    Args:
+        image: The image.
+        file_format: Format of Pillow.
+        options: Options of the format.
+    """
     buffer = io.BytesIO()
     image.save(buffer, file_format, **options)
     return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""Hostile recipes, scenes, links and labels: well-formed with unusual values, or not text at all."""
+"""Hostile recipes, scenes, links and dataset labels: well-formed with unusual values, or damaged."""
 
 from __future__ import annotations
 
@@ -121,7 +121,12 @@ _NUMBERS = (
 
 
 def odd_value(chance: Random, depth: int = 0) -> Any:
-    """Return a random value that JSON, as Python reads it, can contain."""
+    """Return a random value of a type that Python's JSON reader can return.
+
+    Args:
+        chance: Random generator.
+        depth: Number of containers around the value.
+    """
     roll = chance.random()
     if roll < 0.45:
         return chance.choice(_NUMBERS)
@@ -133,7 +138,7 @@ def odd_value(chance: Random, depth: int = 0) -> Any:
 
 
 def recipe_text(chance: Random) -> tuple[type, str]:
-    """Return the type of a recipe and a text that claims to be one."""
+    """Return a recipe type and a text, which may or may not be a recipe of this type."""
     recipe = chance.choice(RECIPES)
     text = to_json(recipe, 1, chance.choice((None, 2)))
     roll = chance.random()
@@ -211,7 +216,12 @@ def _file_name(chance: Random) -> str:
 
 
 def changed(chance: Random, content: Any) -> Any:
-    """Replace, remove, repeat or rename one value anywhere inside."""
+    """Return JSON content in which a value at a random depth is replaced, removed, repeated or renamed.
+
+    Args:
+        chance: Random generator.
+        content: JSON content.
+    """
     if isinstance(content, dict) and content and chance.random() < 0.85:
         return _changed_object(chance, content)
     if isinstance(content, list) and content and chance.random() < 0.85:
@@ -244,7 +254,7 @@ def _parameter(chance: Random) -> str:
 
 
 def _scene(chance: Random) -> str:
-    """Return the scene of a Lab link, damaged before or after compression."""
+    """Return the parameter of a scene in a link to the Lab, which is usually damaged."""
     from app.session.lab_scene import to_link  # Imported late, because it needs the fixtures of the tests.
 
     text = to_link(SCENE)

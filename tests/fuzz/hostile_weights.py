@@ -1,8 +1,8 @@
-"""Hostile checkpoint files: safetensors, torch's zip and its older pickle, damaged at random or made to do harm.
+"""Hostile checkpoint files: safetensors, torch's zip and its older pickle, damaged at random or built to do harm.
 
-Files made to do harm use the formats: headers with tensors that overlap, lie outside the file or claim exabytes;
+The files that are built to do harm contain headers with tensors that overlap, are outside the file or claim exabytes;
 configs of our own format with any value in any field; tensors whose strides repeat one number; pickles that call
-functions, nest deeper than any stack, or build objects that double in size at every step.
+functions, are nested deeper than the stack, or build objects that double in size at every step.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ File = tuple[str, bytes, ModelConfig | None]
 
 
 def checkpoint_file(chance: Random) -> File:
+    """Return a random checkpoint file."""
     ways = (_damaged, _damaged, _odd_header, _odd_config, _odd_tensors, _odd_tensors, _odd_pickle, _odd_zip)
     return chance.choice(ways)(chance)
 
@@ -79,10 +80,15 @@ def whole_files() -> dict[str, File]:
 
 @cache
 def named_as(source: Source, config: ModelConfig) -> dict[str, Tensor]:
-    """Return the tensors of an FPC with this config, under the names of this source."""
+    """Return the tensors of an FPC model under the names that another source uses.
+
+    Args:
+        source: Source of the names.
+        config: Architecture of the model.
+    """
     state = _state(config)
     layout = layout_of(source, config, state, ["base.sie_embed", "b1."])
-    return {there: state[name].clone() for name, there in layout.names.items()}
+    return {stored: state[name].clone() for name, stored in layout.names.items()}
 
 
 @cache
@@ -93,7 +99,7 @@ def _state(config: ModelConfig) -> dict[str, Tensor]:
 
 
 def _own(config: str) -> bytes:
-    """Return our safetensors format with this config; the metadata, written in random order, are sorted."""
+    """Return a file of our safetensors format with this config. Sorted metadata give the same bytes every time."""
     data = save(_state(SMALL), {"format": FORMAT, "config": config})
     header, body = _parted(data)
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
@@ -113,6 +119,10 @@ def _saved(content: object, older: bool = False) -> bytes:
 
     The older format, from before torch's zip, names storages by their address. Here they are named by their order, so
     that equal content gives equal bytes.
+
+    Args:
+        content: Object to save.
+        older: Whether to use the older format.
     """
     buffer = io.BytesIO()
     if not older:
@@ -125,7 +135,7 @@ def _saved(content: object, older: bool = False) -> bytes:
             super().save_pers((*pid[:2], names.setdefault(pid[2], str(len(names))), *pid[3:]))  # type: ignore[misc]
 
     def dump(value: Any, file: io.BytesIO, protocol: int) -> None:
-        if isinstance(value, list):  # The names; torch writes the storages next, in this order.
+        if isinstance(value, list):  # List of the names. After it, torch writes the storages in the same order.
             value.sort(key=list(names).index)
             value = [names[each] for each in value]
         pickle.dump(value, file, protocol)
@@ -185,9 +195,9 @@ def _odd_tensors(chance: Random) -> File:
     """Return a checkpoint whose tensors partly have another shape, type or layout, or are missing."""
     config = INFERABLE if chance.random() < 0.1 else SMALL
     tensors: dict[Any, Any] = dict(named_as(chance.choice((Source.TIMM, Source.RELEASED, Source.TRANSREID)), config))
-    telling = [name for name in tensors if name.endswith(_INFERRED_FROM)]
+    inferred_from = [name for name in tensors if name.endswith(_INFERRED_FROM)]
     for _ in range(chance.randint(1, 3)):
-        name = chance.choice(chance.choice((telling, list(tensors))) or ["x"])
+        name = chance.choice(chance.choice((inferred_from, list(tensors))) or ["x"])
         tensor = tensors.get(name)
         if torch.is_tensor(tensor) and _changes(tensor):
             tensors[name] = chance.choice(_TENSORS)(chance, tensor)
@@ -296,7 +306,7 @@ def _operation(chance: Random) -> bytes:
 
 
 def _odd_zip(chance: Random) -> File:
-    """Return torch's zip with a part replaced, removed, repeated, or compressed so that it expands to far more."""
+    """Return torch's zip with one part that is damaged, swapped, removed, renamed, or expands to a far larger size."""
     with zipfile.ZipFile(io.BytesIO(whole_files()["released zip"][1])) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
     name = chance.choice(list(parts))
@@ -324,7 +334,6 @@ def _repacked(parts: dict[str, bytes], compression: int = zipfile.ZIP_STORED) ->
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", compression) as archive:
         for name, content in parts.items():
-            archive.writestr(
-                zipfile.ZipInfo(name), content, compression
-            )  # With a plain name, zipfile would store the current time.
+            # With a plain name, zipfile would store the current time.
+            archive.writestr(zipfile.ZipInfo(name), content, compression)
     return buffer.getvalue()

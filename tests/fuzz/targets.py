@@ -33,11 +33,11 @@ PATCHES = 128
 
 @dataclass(frozen=True)
 class Target:
-    """Something that reads input from visitors.
+    """A function of the app or the core that reads input from visitors.
 
     Attributes:
         make: Function that makes a random input.
-        feed: Function that reads an input in its own folder, and asserts that the result is valid.
+        feed: Function that passes an input to the reader, and asserts that the result is valid. It may use a folder.
         refuses: Exceptions with which it may refuse an input.
         share: Weight of this target in the number of inputs.
     """
@@ -49,7 +49,8 @@ class Target:
 
 
 def _image(data: bytes, folder: Path) -> None:
-    image = decode_image(data, "picture")
+    """Decode an image, and check its type and size."""
+    image = decode_image(data, "image")
     assert image.dtype == np.uint8
     assert image.ndim == 3
     assert image.shape[2] == 3
@@ -58,7 +59,7 @@ def _image(data: bytes, folder: Path) -> None:
 
 
 def _checkpoint(file: File, folder: Path) -> None:
-    """A loaded model must encode an image."""
+    """Load a checkpoint, and check that the model can encode an image."""
     suffix, data, config = file
     path = folder / f"weights{suffix}"
     path.write_bytes(data)
@@ -77,7 +78,7 @@ def _checkpoint(file: File, folder: Path) -> None:
 
 
 def _recipe(case: tuple[type, str], folder: Path) -> None:
-    """A recipe must equal the one read from its own text, and a scene must be paintable."""
+    """Read a recipe, and check that its text gives an equal recipe and that its scene can be painted."""
     kind, text = case
     recipe: Any = from_json(kind, text, 1)
     assert from_json(kind, to_json(recipe, 1), 1) == recipe
@@ -92,7 +93,7 @@ def _recipe(case: tuple[type, str], folder: Path) -> None:
 
 
 def _link(params: dict[str, str], folder: Path) -> None:
-    """Every invalid parameter must have a message, and the view must equal the one read from its own link."""
+    """Read a link. Check that every invalid parameter has a message, and that the result's own link gives it again."""
     view, problems = read_view(params, PATCHES)
     assert all(problems)
     again, none = read_view(view.to_params(), PATCHES)
@@ -110,6 +111,7 @@ def _link(params: dict[str, str], folder: Path) -> None:
 
 
 def _label(content: bytes, folder: Path) -> None:
+    """Open a dataset with this `dataset.json`, and check the types of its fields."""
     _lay_out(folder, ["0001_c1_f1.png"])
     (folder / "data" / "dataset.json").write_bytes(content)
     dataset = open_dataset(folder / "data")
@@ -119,7 +121,7 @@ def _label(content: bytes, folder: Path) -> None:
 
 
 def _names(names: list[str], folder: Path) -> None:
-    """Identities and cameras must fit into integer arrays."""
+    """Open a dataset with these file names, and check that identities and cameras fit into integer arrays."""
     _lay_out(folder, names)
     dataset = open_dataset(folder / "data")
     for record in (*dataset.query, *dataset.gallery):
@@ -128,7 +130,7 @@ def _names(names: list[str], folder: Path) -> None:
 
 
 def _lay_out(folder: Path, names: list[str]) -> None:
-    """Replace the dataset by one with empty files of these names."""
+    """Replace the dataset in `folder` by one with empty files of these names."""
     for split in ("query", "bounding_box_test"):
         home = folder / "data" / split
         home.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Hostile input to every reader of what strangers send, and what the long run has found, each by its name.
+"""A short run of `tests.fuzz.fuzzing`, and one test for each error that the long run has found.
 
 The long run: python -m tests.fuzz.fuzzing
 """
@@ -46,20 +46,20 @@ def test_hostile_input_is_refused_with_a_message_or_valid(target, tmp_path):
             accepted += fuzzing.feed(target, value, tmp_path)
         except Exception as error:
             raise AssertionError(f"python -m tests.fuzz.fuzzing --targets {target} --seed 2 --only {number}") from error
-    assert 0 < accepted < QUICK[target]  # If all or none is refused, the test shows little.
+    assert 0 < accepted < QUICK[target]  # If the target refused all inputs or none, the test would prove little.
 
 
 def test_the_same_seed_makes_the_same_input():
     for target in QUICK:
         first = [fuzzing.make_input(target, 0, number) for number in range(40)]
         for files in (hostile_weights.whole_files, hostile_weights.named_as, hostile_weights._state):
-            files.cache_clear()  # As in another process: nothing may depend on time, addresses or a random order.
+            files.cache_clear()  # As in another process, in which time, addresses and hash seed differ.
         assert [fuzzing.make_input(target, 0, number) for number in range(40)] == first
         assert first[7] != first[8]
 
 
 def test_any_failure_is_found_and_the_run_continues():
-    """The target in tests/support/fuzz_canary.py fails, hangs, aborts and needs memory at certain inputs."""
+    """The target in tests/support/fuzz_canary.py fails, hangs, aborts or allocates much memory at certain inputs."""
     result = fuzzing.fuzz("planted", 12, seconds=1.0, memory=fuzz_canary.MEMORY, module="tests.support.fuzz_canary")
     found = {each.number: each.cause for each in result.findings}
     assert set(found) == {2, 4, 6, 8}
@@ -68,11 +68,11 @@ def test_any_failure_is_found_and_the_run_continues():
     assert found[6] == "killed by SIGABRT"
     assert found[8] == "more than 64 MB"
     assert result.peak[0] > fuzz_canary.MEMORY
-    assert result.accepted == 12 - 3 - 1  # Three fail and one is refused.
+    assert result.accepted == 12 - 3 - 1  # Three inputs fail and one is refused.
 
 
 def test_a_model_without_cameras_is_loaded_from_its_own_file(tmp_path):
-    """A tensor without elements is missing from the file's list of tensors."""
+    """The camera embedding has no elements, and safetensors does not list empty tensors."""
     config = replace(SMALL, cameras=0)
     save_checkpoint(FPC(config).eval(), tmp_path / "model.safetensors")
     model, report = load_checkpoint(tmp_path / "model.safetensors")
@@ -81,7 +81,7 @@ def test_a_model_without_cameras_is_loaded_from_its_own_file(tmp_path):
 
 
 def test_released_weights_without_cameras_are_complete(tmp_path):
-    """Their empty tensor stayed without memory, and the model could not be moved to a device."""
+    """The empty camera embedding used to stay on the meta device, so the model could not be moved."""
     config = replace(SMALL, cameras=0)
     tensors = named_as(Source.RELEASED, config)
     torch.save(tensors, tmp_path / "released.pth")
@@ -98,7 +98,7 @@ def test_a_container_that_contains_itself_is_refused(tmp_path):
 
 
 def test_nested_tuple_references_are_refused_before_they_are_printed(tmp_path):
-    """torch's reader printed a function that it refused: 2^40 tuples in some hundred bytes."""
+    """The reader of torch formats a refused function for its message: here 2^40 tuples from a few hundred bytes."""
     twice = b"(h\x01h\x01tq\x01"
     data = b"\x80\x02]q\x01" + 40 * twice + b"h\x01)R."
     (tmp_path / "nested.pth").write_bytes(data)
@@ -112,7 +112,7 @@ def test_nested_tuple_references_are_refused_before_they_are_printed(tmp_path):
 
 
 def test_a_long_number_repeated_in_tuples_is_refused_before_printing(tmp_path):
-    """Number 7924 of the long run: 2^18 numbers of 600 digits in 400 bytes took three minutes."""
+    """Input 7924 of the long run: 2^18 numbers of 600 digits in 400 bytes took three minutes to print."""
     data = b"\x80\x02\x8a\xff" + bytes(254) + b"\x01q\x01" + 18 * b"(h\x01h\x01tq\x01" + b"."
     (tmp_path / "long.pth").write_bytes(data)
     with pytest.raises(
@@ -137,16 +137,16 @@ def test_a_long_number_repeated_in_tuples_is_refused_before_printing(tmp_path):
             r"imports a name of 3,000,002 characters \(the limit is 200\); use an FPC checkpoint",
         ),
     ],
-    ids=["called", "constructed", "imported"],
+    ids=["called", "created", "imported"],
 )
 def test_a_long_text_that_torch_would_print_is_refused(tmp_path, program, result):
-    """Searching a message of torch takes time that grows with the square of its longest word."""
+    """The time in which torch searches its own message grows with the square of the longest word."""
     (tmp_path / "word.pth").write_bytes(b"\x80\x02" + program)
     with pytest.raises(CheckpointError, match=rf"word\.pth {result}"):
         load_checkpoint(tmp_path / "word.pth")
 
 
-def test_parts_are_counted_as_often_as_they_are_named_and_by_their_length():
+def test_repeated_parts_of_a_pickle_count_each_time_by_their_length():
     shared = ("a", "b")
     for value, size in ((shared, 5), ([shared, shared], 11), ({"k": [1, 2]}, 6), ("text", 5), (2**300, 101)):
         for protocol in (0, 2, 4):
@@ -175,7 +175,7 @@ def test_a_pickle_that_claims_gigabytes_of_text_takes_no_ram(tmp_path):
     data = b"\x80\x02X\xff\xff\xff\x7fabc."
     (tmp_path / "long.pth").write_bytes(data)
     with _BoundedReader(tmp_path / "long.pth") as file:
-        assert file.read(2**62) == data  # room for so much cannot be made
+        assert file.read(2**62) == data  # A buffer of this size cannot be allocated.
         assert file.read(2**62) == b""
     with pytest.raises(CheckpointError, match="is not a checkpoint"):
         load_checkpoint(tmp_path / "long.pth")
@@ -189,7 +189,7 @@ def test_a_pickle_that_claims_gigabytes_of_text_takes_no_ram(tmp_path):
 @pytest.mark.parametrize(
     "names", [("cls_token",), ("pos_embed",), ("patch_embed.proj.weight",), ("pos_embed", "dist_token")]
 )
-def test_tensors_of_any_shape_where_the_architecture_is_read_are_refused(tmp_path, names, tensor):
+def test_tensors_that_set_the_architecture_need_the_right_shape(tmp_path, names, tensor):
     torch.save({**named_as(Source.TIMM, INFERABLE), **dict.fromkeys(names, tensor)}, tmp_path / "odd.pth")
     with pytest.raises(CheckpointError):
         load_checkpoint(tmp_path / "odd.pth")
@@ -255,7 +255,7 @@ def test_descriptions_nested_deeper_than_any_stack_are_refused(tmp_path, text):
         open_dataset(tmp_path)
 
 
-def test_our_format_without_a_config_is_refused(tmp_path):
+def test_safetensors_of_our_format_without_a_config_are_refused(tmp_path):
     save_file({"encoder.cls_token": torch.zeros(1)}, tmp_path / "bare.safetensors", metadata={"format": FORMAT})
     with pytest.raises(CheckpointError, match=r"config in .* is invalid"):
         load_checkpoint(tmp_path / "bare.safetensors")
@@ -290,7 +290,7 @@ def test_a_row_of_thousands_of_digits_in_a_link_is_refused():
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "P", "LA", "CMYK", "I;16"])
-def test_an_image_of_several_bands_is_converted_as_in_one(monkeypatch, mode):
+def test_conversion_in_several_bands_equals_conversion_in_one(monkeypatch, mode):
     rng = np.random.default_rng(1)
     grey = mode == "I;16"
     pixels = rng.integers(0, 1 << 16 if grey else 256, (40, 24) if grey else (40, 24, 3))

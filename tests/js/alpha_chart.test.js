@@ -7,20 +7,20 @@ const { ticks, distanceRange, distanceAt } = load(FILES, ["ticks", "distanceRang
 
 const MATCH = { dCos: Float32Array.of(0, 0.25, 1), dEmd: Float32Array.of(0.5, 0.25, 1) };
 
-test("D moves along a straight line from cosine to EMD", () => {
+test("D changes linearly with alpha from D_cos to D_EMD", () => {
   assert.deepEqual(
     [0, 0.5, 1].map((alpha) => distanceAt(MATCH, 0, alpha)),
     [0, 0.25, 0.5],
   );
 });
 
-test("the range holds the first ranks at every alpha, with a margin", () => {
+test("the range contains the first ranks at every alpha, with a margin", () => {
   const [low, high] = distanceRange(MATCH, [0, 1, 2], 2);
-  assert.ok(Math.abs(low - (0 - 0.06 * 0.5)) < 1e-12); // lowest D: 0 at alpha 0
-  assert.ok(Math.abs(high - (0.5 + 0.06 * 0.5)) < 1e-12); // second D: 0.5 at alpha 1
+  assert.ok(Math.abs(low - (0 - 0.06 * 0.5)) < 1e-12); // The lowest D is 0, at alpha 0.
+  assert.ok(Math.abs(high - (0.5 + 0.06 * 0.5)) < 1e-12); // The highest D of rank 2 is 0.5, at alpha 1.
 });
 
-test("fewer images than ranks are no problem", () => {
+test("the range is valid for fewer images than ranks", () => {
   const [low, high] = distanceRange(MATCH, [2], 10);
   assert.ok(low < 1 && high > 1);
 });

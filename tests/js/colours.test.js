@@ -11,7 +11,7 @@ const { ramp, shade, percent, signedColour, VIRIDIS_RAMP } = load(FILES, [
   "VIRIDIS_RAMP",
 ]);
 
-test("a ramp runs evenly from its first colour to its last", () => {
+test("a ramp has even steps from its first to its last colour", () => {
   const grey = ramp(["#000000", "#ffffff"]);
   assert.equal(grey.length, 256);
   assert.deepEqual(plain(grey[0]), [0, 0, 0]);
@@ -24,7 +24,7 @@ test("viridis begins at #440154 and ends at #fde725", () => {
   assert.deepEqual(plain(VIRIDIS_RAMP[255]), [0xfd, 0xe7, 0x25]);
 });
 
-test("a share outside the ramp takes the colour of its end", () => {
+test("a share below 0 or above 1 has the colour of the nearest end", () => {
   const grey = ramp(["#000000", "#ffffff"]);
   assert.equal(shade(grey, 0.4), "rgba(102, 102, 102, 1)");
   assert.equal(shade(grey, -2, 0.5), "rgba(0, 0, 0, 0.5)");
@@ -38,7 +38,7 @@ test("a signed colour is orange above 0, purple below, and clear at 0", () => {
   assert.equal(signedColour(0, 0), "rgba(230, 97, 1, 0)");
 });
 
-test("a share is written in percent", () => {
+test("a share is formatted in percent", () => {
   assert.equal(percent(0.12345), "12.35 %");
   assert.equal(percent(0.5, 0), "50 %");
 });

@@ -6,7 +6,7 @@ const { Geometry, droppedEdges } = load(
   ["_shared/patch_geometry.js", "_shared/dropped_patches.js"],
   ["Geometry", "droppedEdges"],
 );
-// 2 rows of 3 patches of 16 pixels, side by side.
+// 2 rows of 3 patches of 16 pixels that do not overlap.
 const GRID = new Geometry({ rows: 2, columns: 3, stride: 16, patch: 16, width: 48, height: 32, pruned: "outline" });
 
 test("a dropped patch has four edges", () => {

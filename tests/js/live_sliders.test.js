@@ -7,17 +7,17 @@ const { snap } = load(["_shared/dom.js", "_shared/live_store.js", "live_sliders/
 const KEEP_RATE = { low: 0.3, high: 1, step: 0.05 };
 const NEIGHBOURS = { low: 1, high: 20, step: 1 };
 
-test("a value snaps to the nearest step from the low end", () => {
+test("a value snaps to the nearest step, counted from the low end", () => {
   assert.equal(snap(0.512, KEEP_RATE), 0.5);
   assert.equal(snap(0.53, KEEP_RATE), 0.55);
   assert.equal(snap(7.4, NEIGHBOURS), 7);
 });
 
-test("a step is exact, without a rest of binary arithmetic", () => {
+test("a step has no floating-point error", () => {
   assert.equal(snap(0.3 + 6 * 0.05, KEEP_RATE), 0.6);
 });
 
-test("a value stays between the ends", () => {
+test("a value beyond an end snaps to that end", () => {
   assert.equal(snap(-3, KEEP_RATE), 0.3);
   assert.equal(snap(99, NEIGHBOURS), 20);
 });

@@ -10,7 +10,7 @@ test("base64 is decoded as float32", () => {
   assert.deepEqual([...decodeFloats(bytes.toString("base64"))], [1, -0.5, 256]);
 });
 
-test("a keep rate is drawn from the answer or the grid of the same key", () => {
+test("the match at a keep rate is from the answer or from a grid with the same key", () => {
   const store = new LiveStore();
   assert.equal(store.match(), null);
   store.receive({ answer: { key: "a", gamma: 0.8, match: "answered" } });
@@ -20,11 +20,11 @@ test("a keep rate is drawn from the answer or the grid of the same key", () => {
   assert.equal(store.match(), null);
   store.receive({ grid: { key: "a", matches: new Map([[0.5, "computed"]]) } });
   assert.equal(store.match(), "computed");
-  store.receive({ grid: { key: "b", matches: new Map([[0.5, "of another query"]]) } });
+  store.receive({ grid: { key: "b", matches: new Map([[0.5, "another query"]]) } });
   assert.equal(store.match(), null);
 });
 
-test("patches dropped by hand are drawn at every keep rate, but not before the sliders are mounted", () => {
+test("a match by hand is valid at every keep rate, after the sliders are mounted", () => {
   const store = new LiveStore();
   store.receive({ answer: { key: "a", gamma: 0.8, byHand: true, match: "by hand" } });
   assert.equal(store.match(), null);
@@ -32,7 +32,7 @@ test("patches dropped by hand are drawn at every keep rate, but not before the s
   assert.equal(store.match(), "by hand");
 });
 
-test("the oldest images are dropped, and one that comes again is new", () => {
+test("the oldest images are removed, and an image that is sent again counts as new", () => {
   const store = new LiveStore();
   store.addImages(Object.fromEntries(Array.from({ length: MAX_IMAGES }, (_, index) => [`g${index}`, "x"])));
   store.addImages({ g0: "again", one_more: "x" });

@@ -9,10 +9,10 @@ class FakeDom {
 }
 
 /**
- * Run scripts of app/components one after another, as `source()` concatenates them, and return some of their names.
- * @param {string[]} files relative to app/components
- * @param {string[]} names of functions, classes and constants at the top level, or of globals
- * @returns {Record<string, any>}
+ * Run scripts of app/components one after another in the same scope, as if `source()` had joined them.
+ * @param {string[]} files paths relative to app/components
+ * @param {string[]} names names of functions, classes, constants and globals to return
+ * @returns {Record<string, any>} the values by name
  */
 export function load(files, names) {
   const window = Object.assign(new FakeDom(), { innerHeight: 800 });
@@ -43,7 +43,7 @@ export function load(files, names) {
 }
 
 /**
- * A copy without the prototypes of another realm, which `assert.deepEqual` would tell apart.
+ * Return a copy with the prototypes of this realm, because `assert.deepEqual` compares prototypes.
  * @param {any} value
  */
 export const plain = (value) => JSON.parse(JSON.stringify(value));

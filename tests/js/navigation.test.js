@@ -5,17 +5,21 @@ import { load } from "./load.js";
 const FILES = ["_shared/dom.js", "page_history/navigation.js"];
 const NAMES = ["window", "history", "repeatUntilAnswered", "location", "performance"];
 
-/** @param {string} href @param {object} keys held during the click */
+/**
+ * Return an event of a click on a link.
+ * @param {string} href
+ * @param {object} keys state of the modifier keys, such as `ctrlKey`
+ */
 const click = (href, keys = {}) => ({
   target: { closest: () => ({ getAttribute: (name) => (name === "href" ? href : null) }) },
   ...keys,
 });
 
-test("nothing is sent between the click on a page link and that page", () => {
+test("after a click on a page link, nothing is sent until the page is open", () => {
   const { window, repeatUntilAnswered, location } = load(FILES, NAMES);
   let sent = 0;
   const send = () => (sent += 1);
-  window.fpcNavigation.note(click("/data"));
+  window.fpcNavigation.recordClick(click("/data"));
   repeatUntilAnswered({}, send);
   assert.equal(sent, 0);
   location.pathname = "/data";
@@ -23,26 +27,26 @@ test("nothing is sent between the click on a page link and that page", () => {
   assert.equal(sent, 1);
 });
 
-test("a navigation that never arrives blocks messages for 15 seconds only", () => {
+test("a navigation that never ends blocks messages for only 15 seconds", () => {
   const { window, performance } = load(FILES, NAMES);
-  window.fpcNavigation.note(click("/data"));
+  window.fpcNavigation.recordClick(click("/data"));
   performance.now = () => 14_999;
   assert.equal(window.fpcNavigation.pending, true);
   performance.now = () => 15_000;
   assert.equal(window.fpcNavigation.pending, false);
 });
 
-test("links to the current page, other sites and new tabs block nothing", () => {
+test("links to the current page, other sites and new tabs block no messages", () => {
   const { window } = load(FILES, NAMES);
   for (const event of [click("/?query=1"), click("https://elsewhere/data"), click("/data", { ctrlKey: true })]) {
-    window.fpcNavigation.note(event);
+    window.fpcNavigation.recordClick(event);
     assert.equal(window.fpcNavigation.pending, false);
   }
 });
 
 test("a click on a page link adds one entry to the history", () => {
   const { window, history, location } = load(FILES, NAMES);
-  window.fpcNavigation.note(click("/lab?l_gamma=0.7"));
+  window.fpcNavigation.recordClick(click("/lab?l_gamma=0.7"));
   history.pushState(null, "", "/?l_gamma=0.7");
   history.pushState(null, "", "/lab?l_gamma=0.7");
   assert.deepEqual(history.entries, ["/", "/lab?l_gamma=0.7"]);
@@ -57,7 +61,7 @@ test("the link to the first page has an empty path, with or without parameters",
     const { window, history, location } = load(FILES, NAMES);
     location.pathname = "/evaluate";
     location.href = "http://app/evaluate";
-    window.fpcNavigation.note(click(href));
+    window.fpcNavigation.recordClick(click(href));
     assert.equal(window.fpcNavigation.pending, true);
     history.pushState(null, "", "/evaluate?gamma=0.7");
     history.pushState(null, "", "/?gamma=0.7");
@@ -89,7 +93,7 @@ test("a setting that a widget writes to the address adds an entry, other paramet
   assert.equal(history.entries.length, 5);
 });
 
-test("what a page changes by itself, on opening or after Back, adds no entry", () => {
+test("changes without an action of the visitor, on opening or after Back, add no entry", () => {
   const { window, history } = load(FILES, NAMES);
   history.pushState(null, "", "/?k=5");
   assert.deepEqual(history.entries, ["/?k=5"]);

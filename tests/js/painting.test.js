@@ -8,7 +8,7 @@ const { ALL, MAX_UNDO, Painting, afterBrush, isDroppedAt, patchesBetween } = loa
 );
 const LAYERS = 3;
 
-/** Return a painting of 2 rows of 3 patches, which the model keeps except for the last. */
+/** Return a painting of 2 rows of 3 patches, of which the model drops only the last. */
 function started() {
   const painting = new Painting(LAYERS);
   painting.start([3, 3, 3, 3, 3, 1]);
@@ -23,7 +23,7 @@ test("a patch is dropped in the mask of the layer that drops it and in all later
   assert.equal(isDroppedAt(3, ALL, LAYERS), false);
 });
 
-test("dropping leaves earlier masks as they are, keeping leaves later ones", () => {
+test("dropping does not change earlier masks, and keeping does not change later ones", () => {
   for (const layer of [0, 1, 2])
     for (let survived = 0; survived <= LAYERS; survived += 1)
       for (const drops of [true, false]) {
@@ -34,18 +34,18 @@ test("dropping leaves earlier masks as they are, keeping leaves later ones", () 
       }
 });
 
-test("the first image drops and keeps at all layers", () => {
+test("a stroke on the first image drops or keeps patches in all layers", () => {
   assert.equal(afterBrush(2, ALL, true, LAYERS), 0);
   assert.equal(afterBrush(1, ALL, false, LAYERS), 3);
 });
 
-test("a line has no gaps, also if the pointer moves fast", () => {
+test("a line has no gaps if the pointer moves fast", () => {
   assert.deepEqual(plain(patchesBetween(0, 15, 4)), [0, 5, 10, 15]);
   assert.deepEqual(plain(patchesBetween(3, 0, 4)), [3, 2, 1, 0]);
   assert.deepEqual(plain(patchesBetween(6, 6, 4)), [6]);
 });
 
-test("a stroke does the opposite of its first patch and can be undone", () => {
+test("a stroke drops if its first patch was kept, keeps if it was dropped, and can be undone", () => {
   const painting = started();
   painting.begin(0, 1);
   painting.extend(2, 3);
@@ -63,7 +63,7 @@ test("a stroke does the opposite of its first patch and can be undone", () => {
   assert.equal(painting.undo(), false);
 });
 
-test("a stroke that changes nothing is neither sent nor undone", () => {
+test("a stroke that changes nothing leaves nothing to undo", () => {
   const painting = started();
   painting.begin(5, 0);
   painting.cancel();
@@ -82,7 +82,7 @@ test("the last patch cannot be dropped", () => {
   assert.equal(painting.survived.filter((count) => count === LAYERS).length, 1);
 });
 
-test("all patches can be replaced, and the history is bounded", () => {
+test("all patches can be replaced, and the history has a maximum length", () => {
   const painting = started();
   for (let turn = 0; turn < MAX_UNDO + 20; turn += 1)
     painting.replace(turn % 2 ? [3, 3, 3, 3, 3, 3] : [0, 3, 3, 3, 3, 3]);

@@ -4,18 +4,18 @@ import { load, plain } from "./load.js";
 
 const { Geometry } = load(["_shared/patch_geometry.js"], ["Geometry"]);
 
-// 2 rows of 3 patches of 16 pixels, side by side.
+// 2 rows of 3 patches of 16 pixels that do not overlap.
 const APART = new Geometry({ rows: 2, columns: 3, stride: 16, patch: 16, width: 48, height: 32 });
-// 2 rows of 3 patches of 16 pixels, each 11 pixels after the last: they overlap by 5.
+// 2 rows of 3 patches of 16 pixels at stride 11, which overlap by 5 pixels.
 const OVERLAPPING = new Geometry({ rows: 2, columns: 3, stride: 11, patch: 16, width: 38, height: 27 });
 
-test("patches side by side have their own cells", () => {
+test("cells of patches that do not overlap are the patches", () => {
   assert.equal(APART.count, 6);
   assert.deepEqual(plain(APART.cell(0)), [0, 0, 16, 16]);
   assert.deepEqual(plain(APART.cell(4)), [16, 16, 16, 16]);
 });
 
-test("cells of overlapping patches meet half way between the centres", () => {
+test("cells of overlapping patches meet halfway between the centres", () => {
   assert.deepEqual([OVERLAPPING.x(0), OVERLAPPING.x(1), OVERLAPPING.x(2)], [8, 19, 30]);
   assert.deepEqual([OVERLAPPING.y(0), OVERLAPPING.y(3)], [8, 19]);
   assert.deepEqual(plain(OVERLAPPING.edges(3, 38)), [0, 13.5, 24.5, 38]);
@@ -23,7 +23,7 @@ test("cells of overlapping patches meet half way between the centres", () => {
   assert.deepEqual(plain(OVERLAPPING.cell(5)), [24.5, 13.5, 13.5, 13.5]);
 });
 
-test("cells cover the image once", () => {
+test("cells cover the image exactly once", () => {
   for (const geometry of [APART, OVERLAPPING]) {
     let area = 0;
     for (let index = 0; index < geometry.count; index += 1) {
@@ -34,7 +34,7 @@ test("cells cover the image once", () => {
   }
 });
 
-test("a point belongs to the patch whose cell holds it", () => {
+test("a point belongs to the patch whose cell contains it", () => {
   assert.equal(OVERLAPPING.at(13.4, 0), 0);
   assert.equal(OVERLAPPING.at(13.6, 0), 1);
   assert.equal(OVERLAPPING.at(30, 20), 5);
@@ -43,7 +43,7 @@ test("a point belongs to the patch whose cell holds it", () => {
   }
 });
 
-test("a point outside counts for the nearest cell", () => {
+test("a point outside the image belongs to the nearest cell", () => {
   assert.equal(APART.at(-5, -5), 0);
   assert.equal(APART.at(500, 500), 5);
 });

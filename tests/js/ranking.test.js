@@ -18,7 +18,7 @@ const { live, byDistance, combined, arrow, ranks, rankedStrip } = load(FILES, [
   "rankedStrip",
 ]);
 
-// Rows 7, 3, 9 and 5 of the gallery, nearest by cosine first. All numbers are exact in float32.
+// Shortlist of gallery rows 7, 3, 9 and 5, nearest by cosine first. All distances are exact in float32.
 const MATCH = {
   indices: [7, 3, 9, 5],
   dCos: Float32Array.of(0.125, 0.25, 0.375, 0.5),
@@ -35,7 +35,7 @@ beforeEach(() => {
   });
 });
 
-test("D mixes cosine and EMD by alpha", () => {
+test("D is the sum of D_cos and D_EMD, weighted by alpha", () => {
   assert.deepEqual([...combined(MATCH, 0)], [0.125, 0.25, 0.375, 0.5]);
   assert.deepEqual([...combined(MATCH, 1)], [0.75, 0.25, 0.125, 0.5]);
   assert.deepEqual([...combined(MATCH, 0.5)], [0.4375, 0.25, 0.25, 0.5]);
@@ -49,16 +49,16 @@ test("D is computed in float64 from float32 distances", () => {
 test("the order is by D, and ties keep the order by cosine", () => {
   assert.deepEqual([...byDistance(MATCH, 0)], [0, 1, 2, 3]);
   assert.deepEqual([...byDistance(MATCH, 1)], [2, 1, 3, 0]);
-  assert.deepEqual([...byDistance(MATCH, 0.5)], [1, 2, 0, 3]); // positions 1 and 2 are both at 0.25
+  assert.deepEqual([...byDistance(MATCH, 0.5)], [1, 2, 0, 3]); // Positions 1 and 2 both have D = 0.25.
 });
 
-test("an arrow says how many ranks a card moved", () => {
+test("an arrow shows by how many ranks a card moved", () => {
   assert.equal(arrow(3, 1), " ↑2");
   assert.equal(arrow(1, 4), " ↓3");
   assert.equal(arrow(2, 2), "");
 });
 
-test("ranks leave junk images out", () => {
+test("junk images have no rank", () => {
   assert.deepEqual(plain([...ranks(MATCH, [2, 1, 3, 0])]), [
     [3, 1],
     [5, 2],
@@ -66,7 +66,7 @@ test("ranks leave junk images out", () => {
   ]);
 });
 
-test("a strip hides junk, counts correct hits and marks what moved", () => {
+test("a strip hides junk, counts correct hits and marks changed ranks", () => {
   const order = byDistance(MATCH, 1);
   const before = ranks(MATCH, [0, 1, 2, 3]);
   const strip = plain(
@@ -84,12 +84,12 @@ test("a strip hides junk, counts correct hits and marks what moved", () => {
   assert.equal(strip.note, "2 of the top 3 correct · 1 same-camera hidden");
 });
 
-test("a strip that shows junk gives it no rank", () => {
+test("shown junk images have no rank", () => {
   const strip = rankedStrip(HEAD, MATCH, [2, 1], MATCH.dEmd, [], { ...SETTINGS, junk: true });
   assert.deepEqual(plain(strip.cards.map((card) => card.title)), ["junk", "1"]);
 });
 
-test("a strip ends after the ranks it shows", () => {
+test("a strip contains only the requested ranks", () => {
   const strip = rankedStrip(HEAD, MATCH, [0, 1, 2, 3], MATCH.dCos, [], { ...SETTINGS, show: 2 });
   assert.deepEqual(plain(strip.cards.map((card) => card.id)), ["7", "3"]);
 });

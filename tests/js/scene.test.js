@@ -26,7 +26,7 @@ const STROKE = {
 };
 const SIZE = [100, 200];
 
-test("a stroke's box is around its points", () => {
+test("the box of a stroke encloses its points", () => {
   const { x, y, width, height, rotation } = scene.boxOf(STROKE);
   for (const [value, expected] of [
     [x, 0.4],
@@ -51,7 +51,7 @@ test("a centre can't leave the reachable range", () => {
   assert.equal(scene.moveShape(BOX, -9, 0).x, -0.5);
 });
 
-test("scaling keeps the centre and bounds the size", () => {
+test("scaling keeps the centre, and the size has limits", () => {
   assert.deepEqual(plain(scene.scaleShape(BOX, 2, 0.5)), { ...BOX, width: 0.8, height: 0.1 });
   assert.equal(scene.scaleShape(BOX, 1e-6, 1).width, 0.02);
   assert.equal(scene.scaleShape(BOX, 1e6, 1).width, 3);
@@ -66,12 +66,12 @@ test("scaling a stroke scales its brush by the mean of both sides", () => {
   assert.equal(scaled.width, 0.2);
 });
 
-test("a rotation is counted from -180 to 180 degrees", () => {
+test("a rotation is between -180 and 180 degrees", () => {
   assert.equal(scene.rotateShape(BOX, 90, 2).rotation, 90);
   assert.equal(scene.rotateShape({ ...BOX, rotation: 170 }, 20, 2).rotation, -170);
 });
 
-test("a stroke rotates in pixels, not in fractions", () => {
+test("a stroke rotates in pixels, not in fractions of the image size", () => {
   const upright = {
     ...STROKE,
     points: [
@@ -79,7 +79,7 @@ test("a stroke rotates in pixels, not in fractions", () => {
       [0.5, 0.6],
     ],
   };
-  // 200 pixels high and 100 wide: 0.1 down is 20 pixels, which is 0.2 across.
+  // The image has 200 x 100 pixels, so 0.1 of its height is 20 pixels, or 0.2 of its width.
   assert.deepEqual(plain(scene.rotateShape(upright, 90, 2).points), [
     [0.7, 0.5],
     [0.3, 0.5],
@@ -91,8 +91,8 @@ test("the angle to a point is measured from the centre, in pixels", () => {
   assert.equal(scene.angleTo([50, 120], BOX, SIZE), 90);
 });
 
-test("a dragged corner follows the pointer and the opposite one stays", () => {
-  // 40 x 40 pixels around (50, 100): the corner nw is at (30, 80), se at (70, 120).
+test("a dragged corner follows the pointer and the opposite corner does not move", () => {
+  // The box has 40 x 40 pixels around (50, 100), with the corners nw at (30, 80) and se at (70, 120).
   const grown = scene.stretchShape(BOX, "se", [90, 160], false, SIZE);
   assert.deepEqual(plain(grown), { ...BOX, x: 0.6, y: 0.6, width: 0.6, height: 0.4 });
   const even = scene.stretchShape(BOX, "se", [90, 130], true, SIZE);
@@ -109,7 +109,7 @@ test("a thinned line keeps its ends", () => {
   assert.equal(scene.thinLine(line, 11), line);
 });
 
-test("a label says what, where and how large", () => {
+test("a label describes kind, position, size and rotation of a shape", () => {
   assert.equal(
     scene.describeShape({ ...BOX, rotation: 15 }, 0, 2),
     "Rectangle, 1 of 2 · centre 50 % across, 50 % down · 40 % × 20 % · rotated 15°",

@@ -5,9 +5,9 @@
 First a small dataset is built without interruption. Then `memory build` runs in a process that receives SIGKILL at a
 random moment between its start and 1.1 times the usual duration; processes that have ended by then do not count.
 Afterwards the folder must contain either a complete gallery memory or none, with a message that says how to build it.
-The next build continues the folder and is killed as well; one in three runs to its end and must write the same bytes
-as the undisturbed build. Every second folder contains a gallery memory of other weights at first, which must remain
-readable until the new one is complete.
+The next build continues in the folder and is killed as well; one in three runs to its end and must write the same bytes
+as the undisturbed build. Every second folder initially contains a gallery memory of other weights, which must
+remain readable until the new one is complete.
 
 Processes are forked from one that has imported torch, so that most kills happen during the build. With --started, every
 process is started as a user does, and most kills happen during its imports.
@@ -46,7 +46,12 @@ COMPLETE = "complete gallery memory in place"
 
 
 def make_world(folder: Path, images: int) -> tuple[Path, Path, Path]:
-    """Write a dataset of noise images and two checkpoints, and return their paths."""
+    """Write a dataset of noise images and two checkpoints, and return the three paths.
+
+    Args:
+        folder: Folder in which they are written.
+        images: Number of images.
+    """
     import numpy as np
     from PIL import Image
 
@@ -67,7 +72,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 class Killer:
-    """Kills builds of one dataset.
+    """Runner that kills builds of one dataset.
 
     Attributes:
         killed: Number of builds that were killed at each stage.
@@ -81,7 +86,7 @@ class Killer:
         self.data, self.weights, self.others = make_world(folder, images)
         model, _ = load_checkpoint(self.weights)
         dataset = open_dataset(self.data)
-        self._wanted = fingerprint(model, dataset.gallery, dataset.root)
+        self._fingerprint = fingerprint(model, dataset.gallery, dataset.root)
         self.killed: Counter[str] = Counter()
         self.compared = 0
         self._old = folder / "other weights"
@@ -123,7 +128,12 @@ class Killer:
         return time.monotonic() - start
 
     def _kill_one(self, memory: Path, had_old: bool) -> str:
-        """Kill one build, and return its stage, or an empty text if it had ended."""
+        """Kill one build, and return its stage, or an empty text if it had ended.
+
+        Args:
+            memory: Folder of the build.
+            had_old: Whether the folder contained a gallery memory of other weights.
+        """
         process = self._start(self.weights, memory)
         time.sleep(self._chance.uniform(0, LATEST_KILL * self.undisturbed))
         os.kill(process, signal.SIGKILL)
@@ -132,9 +142,9 @@ class Killer:
             assert os.waitstatus_to_exitcode(status) == 0
             assert contents(memory) == self._expected
             return ""
-        done = images_done(memory, self._wanted, BATCH)
+        done = images_done(memory, self._fingerprint, BATCH)
         try:
-            open_memory(memory, expect=self._wanted)
+            open_memory(memory, expect=self._fingerprint)
         except GalleryMemoryError as error:
             if "memory build" not in str(error):
                 raise
@@ -147,7 +157,12 @@ class Killer:
         return f"{done:3} images done" if done else "nothing done"
 
     def _start(self, weights: Path, memory: Path) -> int:
-        """Start a build and return the id of its process."""
+        """Start a build and return the id of its process.
+
+        Args:
+            weights: Checkpoint.
+            memory: Folder of the build.
+        """
         places = ["--data", str(self.data), "--weights", str(weights), "--memory", str(memory)]
         command = ["memory", "build", *places, "--batch-size", str(BATCH), "--device", "cpu"]
         if self._started:

@@ -1,9 +1,9 @@
-"""Let many visitors move sliders on the demo: `python -m tests.load.load [--sessions 50] [--minutes 5] [--log FILE]`.
+"""Simulate visitors who move sliders on the demo: `python -m tests.load.load [--sessions 50] [--minutes 5]`.
 
-The script starts its own server. Every visitor is a WebSocket with Streamlit's protocol (visit.py) and has its own
-query and settings. They arrive within half a minute. Each moves a slider, waits for the answer, pauses for 2 to 10 s
-and moves the next one; one move in ten is replaced by another before it is answered. Every answer must belong to the
-visitor's own query, image, settings and slider values. Some answers of every visitor are recomputed afterwards.
+The script starts its own server. Every visitor is a client of Streamlit's WebSocket protocol (visit.py) and has
+its own query and settings. The visitors arrive within half a minute. Each moves a slider, waits for the answer, pauses
+for 2 to 10 s and moves the next one; one move in ten is replaced by another before it is answered. Every answer must
+belong to the visitor's own query, image, settings and slider values. Some answers are recomputed afterwards.
 
 The visitors run on the same cores as the server; their CPU time is printed. Times count from the second minute on,
 when all have arrived. The exit status is 1 if there was any error.
@@ -49,7 +49,7 @@ TOLERANCE = 1e-4  # Tolerance of recomputed distances.
 
 @dataclass(frozen=True)
 class Plan:
-    """What one visitor requests, and what identifies its own answers.
+    """Requests of one visitor, and values that identify its answers.
 
     Attributes:
         number: Number of the visitor.
@@ -57,7 +57,7 @@ class Plan:
         settings: Its settings; the slider values in them are replaced by `values`.
         values: Its first slider values.
         key: Key of its answers (`live_payload.view_key`).
-        picture: Image of its query as a data URI.
+        image: Image of its query as a data URI.
     """
 
     number: int
@@ -65,7 +65,7 @@ class Plan:
     settings: QuerySettings
     values: SliderValues
     key: str
-    picture: str
+    image: str
 
     @property
     def params(self) -> dict[str, str]:
@@ -121,7 +121,7 @@ class Tally:
 
 
 def with_values(settings: QuerySettings, values: SliderValues) -> QuerySettings:
-    """Return the settings with these slider values."""
+    """Return search settings with these slider values."""
     moved = settings.with_keep_rate(values["gamma"])
     return replace(moved, alpha=values["alpha"], neighbors=int(values["k"]))
 
@@ -132,7 +132,12 @@ def random_values(rng: random.Random) -> SliderValues:
 
 
 def plans(workspace: Workspace, count: int) -> list[Plan]:
-    """Return the plans of visitors with different queries and settings; queries repeat if the data has too few."""
+    """Return plans with different queries and settings. If the dataset has too few queries, several plans share one.
+
+    Args:
+        workspace: Workspace with the demo.
+        count: Number of plans.
+    """
     made, records = [], workspace.dataset.query
     size = workspace.retriever.model.config.image_size
     for number in range(count):
@@ -156,7 +161,13 @@ class Visitor:
         self.requested = [plan.values]
 
     async def stay(self, address: str, until: float, pause: tuple[float, float]) -> None:
-        """Move sliders until `time.perf_counter()` reaches `until`, with random pauses from this range in seconds."""
+        """Open the page and move sliders.
+
+        Args:
+            address: Address of the app.
+            until: Value of `time.perf_counter()` after which no slider is moved.
+            pause: Shortest and longest pause between two moves, in seconds.
+        """
         start = time.perf_counter()
         try:
             async with visit(address, self.plan.params, self.check) as page:
@@ -182,15 +193,15 @@ class Visitor:
             await page.move(self.next_values())
             await asyncio.sleep(self.rng.uniform(0.05, 0.5))
             self.tally.replaced += 1
-        wanted, start = self.next_values(), time.perf_counter()
-        await page.move(wanted)
-        await page.wait_for_answer(wanted, TIMEOUT)
+        values, start = self.next_values(), time.perf_counter()
+        await page.move(values)
+        await page.wait_for_answer(values, TIMEOUT)
         self.note(self.tally.strips, start)
         await page.wait_until_idle(TIMEOUT)
         self.note(self.tally.pages, start)
-        if page.slider_values != wanted:
-            self.wrong(f"the idle page shows {page.slider_values}, not {wanted}")
-        if page.picture != self.plan.picture:
+        if page.slider_values != values:
+            self.wrong(f"the idle page shows {page.slider_values}, not {values}")
+        if page.image != self.plan.image:
             self.wrong("another visitor's query is shown")
         if self.rng.random() < RECOMPUTED / 30:  # A visitor makes about 40 moves in 5 minutes.
             self.keep(page)
@@ -219,7 +230,12 @@ class Visitor:
         )
 
     def note(self, times: list[tuple[float, float]], start: float) -> None:
-        """Append a time that ends now."""
+        """Append a duration that ends now.
+
+        Args:
+            times: List of `Tally` to which the pair is appended.
+            start: Value of `time.perf_counter()` at its start.
+        """
         now = time.perf_counter()
         times.append((now - self.began, now - start))
 
@@ -229,13 +245,13 @@ class Visitor:
 
 
 async def play(
-    address: str, who: Sequence[Plan], seconds: float, arrival: float = ARRIVAL, pause: tuple[float, float] = PAUSE
+    address: str, visitors: Sequence[Plan], seconds: float, arrival: float = ARRIVAL, pause: tuple[float, float] = PAUSE
 ) -> Tally:
     """Run all visitors at once.
 
     Args:
         address: Address of the app.
-        who: Plans of the visitors.
+        visitors: Plans of the visitors.
         seconds: Time after which no visitor makes another move.
         arrival: Seconds within which the visitors arrive.
         pause: Shortest and longest pause between two moves, in seconds.
@@ -243,17 +259,23 @@ async def play(
     tally, began = Tally(), time.perf_counter()
 
     async def arrive(plan: Plan) -> None:
-        await asyncio.sleep(arrival * plan.number / len(who))
+        await asyncio.sleep(arrival * plan.number / len(visitors))
         await Visitor(plan, tally, began).stay(address, began + seconds, pause)
 
     async with asyncio.TaskGroup() as group:
-        for plan in who:
+        for plan in visitors:
             group.create_task(arrive(plan))
     return tally
 
 
 async def sample_memory(process: int, every: float, samples: list[tuple[float, float]]) -> None:
-    """Append pairs of seconds since the start and resident MB of a process to `samples` at this interval, forever."""
+    """Measure the memory of a process until the task is cancelled.
+
+    Args:
+        process: Id of the process.
+        every: Interval in seconds.
+        samples: List that receives pairs of seconds since the start and resident MB.
+    """
     began = time.perf_counter()
     while True:
         samples.append((time.perf_counter() - began, resident(process)))
@@ -261,7 +283,12 @@ async def sample_memory(process: int, every: float, samples: list[tuple[float, f
 
 
 def wrong_answers(workspace: Workspace, answers: Sequence[Answer]) -> list[str]:
-    """Recompute every answer with the core alone, and return those that differ."""
+    """Recompute answers with the core alone, and return a description of each answer that differs.
+
+    Args:
+        workspace: Workspace with the demo.
+        answers: Answers to recompute.
+    """
     wrong = []
     for answer in answers:
         query, settings = answer.plan.query, with_values(answer.plan.settings, answer.values)
@@ -275,7 +302,7 @@ def wrong_answers(workspace: Workspace, answers: Sequence[Answer]) -> list[str]:
             for got, expected in ((answer.d_cos, match.shortlist.d_cos), (answer.d_emd, match.transport.distance))
         )
         ranked = [str(row) for row in trace.final.indices.tolist()]
-        # Junk is not shown; the other images must be in the order of the ranking.
+        # The strip leaves out junk images, and the others must be in the order of the ranking.
         places = [ranked.index(row) for row in answer.final]
         if not same or places != sorted(places) or len(places) != 10:
             wrong.append(f"visitor {answer.plan.number}: the core ranks differently at {answer.values}")
@@ -283,7 +310,13 @@ def wrong_answers(workspace: Workspace, answers: Sequence[Answer]) -> list[str]:
 
 
 def row(what: str, times: Sequence[tuple[float, float]], since: float) -> str:
-    """Return a line of the table, from the times that ended after `since`."""
+    """Return a row of the table with number, median, 95th percentile and maximum of durations.
+
+    Args:
+        what: Label of the row.
+        times: Pairs of the end, in seconds since the start, and the duration in seconds.
+        since: Earliest end that counts.
+    """
     taken = sorted(seconds for moment, seconds in times if moment >= since)
     if not taken:
         return f"| {what} | 0 | - | - | - |"
@@ -292,7 +325,12 @@ def row(what: str, times: Sequence[tuple[float, float]], since: float) -> str:
 
 
 def memory_line(samples: Sequence[tuple[float, float]], warm: float) -> str:
-    """Return a line on the server's memory, with the trend also of the second half, when bounded caches are full."""
+    """Return a line on the server's memory. It also states the trend of the second half, when the caches are full.
+
+    Args:
+        samples: Pairs of seconds since the start and resident MB.
+        warm: Seconds from the start that are not counted.
+    """
     after = np.array([(moment, mb) for moment, mb in samples if moment >= warm])
     if len(after) < 5:
         return f"server memory: {samples[-1][1]:.0f} MB at the end, too short for a trend"
@@ -316,14 +354,14 @@ def main() -> int:
     seconds = 60 * arguments.minutes
     warm = min(WARM_UP, seconds / 2)
     workspace = open_workspace(Places.from_environment())
-    who = plans(workspace, arguments.sessions)
+    visitors = plans(workspace, arguments.sessions)
     samples: list[tuple[float, float]] = []
     with tempfile.TemporaryFile() as log, tempfile.TemporaryDirectory() as cache:
         with server(log, {"FPC_CACHE": cache}) as (address, _, process):
 
             async def play_and_sample() -> Tally:
                 sampling = asyncio.create_task(sample_memory(process, 10.0, samples))
-                tally = await play(address, who, seconds)
+                tally = await play(address, visitors, seconds)
                 sampling.cancel()
                 return tally
 
@@ -340,7 +378,7 @@ def main() -> int:
     errors += wrong_answers(workspace, tally.answers)
 
     cores = os.cpu_count()
-    print(f"{len(who)} sessions, {lasted:.0f} s, {cores} cores, {time.strftime('%Y-%m-%d')}\n")
+    print(f"{len(visitors)} sessions, {lasted:.0f} s, {cores} cores, {time.strftime('%Y-%m-%d')}\n")
     print("| seconds | times | median | p95 | worst |\n|---|---|---|---|---|")
     print(row("page opened to page idle", tally.opened, 0))
     print(row("slider released to its strips", tally.strips, warm))

@@ -1,4 +1,4 @@
-"""Perform random actions in the app, as impatient visitors do: `python -m tests.load.random_walk --actions 2000`.
+"""Perform random actions in the app, like an impatient visitor: `python -m tests.load.random_walk --actions 2000`.
 
 The script starts its own server and drives it in Chromium over all pages: clicks on widgets and components, several
 clicks 30 ms apart, sliders, keys, text, page changes, Back, Forward and reloads. It stops at the first exception on the
@@ -22,7 +22,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from playwright.sync_api import ConsoleMessage, Error, Locator, Page, sync_playwright
 
-from tests.support.browser import WATCH, settle
+from tests.support.browser import TRACK_MESSAGES, settle
 from tests.support.server import chromium, resident, server
 
 PAGES = ("Explore", "Learn", "Sweep", "Evaluate", "Atlas", "Lab", "Compare", "Figures", "Data")
@@ -34,7 +34,7 @@ ACTION_TIMEOUT = 2_000  # Milliseconds after which an action counts as missed.
 SETTLE_TIMEOUT = 90_000  # Milliseconds until a page must be idle.
 SETTLE_EVERY = 10  # Number of actions between two waits for an idle page, after which the server's log is checked.
 STATE_EVERY = 50  # Number of actions between two checks that settings survive a page change, Back and a reload.
-PRINTED = 20  # Number of actions that are printed after an error.
+PRINTED = 20  # Number of the last actions that are printed after an error.
 KEYS = ("Tab", "Enter", "Escape", "Space", "ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Home", "End", "p", "/")
 TEXTS = ("", "0001", "query", "0.5", "-1", "1e999", "日本", "<b>x</b>", "' OR 1", "../..", "x" * 300)
 WIDGETS = (
@@ -43,7 +43,7 @@ WIDGETS = (
     "[data-testid='stPopover'] button, [data-testid='stToggle'] label, [data-card], [role='tab']"
 )
 COMPONENTS = "[data-testid='stBidiComponentRegular'], [data-testid^='stBidi'], canvas, svg"
-# Messages about a page that was left while it loaded, and two requests that Streamlit first sends relative to the page.
+# Errors of requests that a page change has cancelled, and of two requests that Streamlit first sends to a wrong path.
 IGNORED = re.compile(r"WebSocket|net::ERR_|/_stcore/(health|host-config)$")
 
 
@@ -71,7 +71,7 @@ class Walk:
         self.missed = 0
         self.errors: list[str] = []
         page.set_default_timeout(ACTION_TIMEOUT)
-        page.add_init_script(WATCH)
+        page.add_init_script(TRACK_MESSAGES)
         page.on("console", self._on_console)
         page.on("pageerror", lambda error: self._report(f"uncaught: {error}"))
         page.on("dialog", lambda dialog: dialog.dismiss())
@@ -116,9 +116,9 @@ class Walk:
             self.page.set_default_timeout(ACTION_TIMEOUT)
 
     def check_state(self) -> None:
-        """Report settings that are lost on the way to another page, by Back, or by a reload.
+        """Report settings that are lost by a page change, by Back, or by a reload.
 
-        The page must be idle. Pages without the shared settings are left as they are.
+        The page must be idle. On pages without the shared settings, nothing is checked.
         """
         here = next((name for name in PREFIXES if self._is_at(name)), None)
         if here is None:
@@ -236,7 +236,7 @@ class Walk:
         box, down = self._any("[data-testid='stSelectbox'] input, [data-testid='stMultiSelect'] input"), 0
         label = _label(box)
         box.click()
-        for down in range(1, self.rng.randint(2, 9)):  # noqa: B007  It is used below.
+        for down in range(1, self.rng.randint(2, 9)):  # noqa: B007  The last value is used below.
             self.page.keyboard.press("ArrowDown")
         self.page.keyboard.press("Enter")
         return f"{label} {down} down"
@@ -268,7 +268,11 @@ class Walk:
         return ""
 
     def _any(self, selector: str) -> Locator:
-        """Return a random visible element. Raises Error if there is none."""
+        """Return a random visible element.
+
+        Raises:
+            Error: No element of this selector is visible.
+        """
         matches = self.page.locator(selector).locator("visible=true")
         count = matches.count()
         if not count:
@@ -311,10 +315,10 @@ def walk(
     actions: int,
     log: Path | None = None,
     *,
-    calm: bool = False,
+    wait_each: bool = False,
     progress: Callable[[int], None] = lambda number: None,
 ) -> tuple[Walk, str]:
-    """Perform random actions until one causes an error.
+    """Perform random actions, and stop after the first error.
 
     Args:
         page: New page of the browser.
@@ -322,7 +326,7 @@ def walk(
         seed: Seed of all random choices.
         actions: Number of actions.
         log: The server's log, which is searched for tracebacks.
-        calm: Whether to wait for an idle page after every action.
+        wait_each: Whether to wait for an idle page after every action.
         progress: Callback that receives the number of actions, whenever the page is idle.
 
     Returns:
@@ -331,7 +335,7 @@ def walk(
     taken, error = Walk(page, address, seed), ""
     for number in range(1, actions + 1):
         taken.step()
-        if calm or number % SETTLE_EVERY == 0 or number == actions:
+        if wait_each or number % SETTLE_EVERY == 0 or number == actions:
             taken.settle()
             if number % STATE_EVERY == 0:
                 taken.check_state()

@@ -1,4 +1,4 @@
-"""A short load test with two visitors: it detects wrong answers."""
+"""A short load test with two visitors, and checks that it detects wrong answers."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +14,7 @@ SECONDS = 5.0
 
 
 def alone(coroutine):
-    """Run a coroutine in another thread, because this one may have Playwright's event loop."""
+    """Run a coroutine in another thread, because this thread may already have the event loop of Playwright."""
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(asyncio.run, coroutine).result()
 
@@ -26,30 +26,30 @@ def workspace():
 
 @pytest.fixture(scope="module")
 def tally(workspace, url):
-    """Two visitors, the second of whom mistakes the answers to its own query for another's."""
+    """Return the tally of two visitors. The second expects answers to another query, so it reports all as wrong."""
     honest, misled = plans(workspace, 2)
-    alone(play(url, [honest], 0.0, 0.0, (0.0, 0.0)))  # The server imports what it needs.
-    return alone(play(url, [honest, replace(misled, key="another", picture="")], SECONDS, 0.0, (0.05, 0.3)))
+    alone(play(url, [honest], 0.0, 0.0, (0.0, 0.0)))  # The server imports its modules.
+    return alone(play(url, [honest, replace(misled, key="another", image="")], SECONDS, 0.0, (0.05, 0.3)))
 
 
-def test_a_slider_moved_away_and_back_at_once_stays_back(workspace, url):
-    """Without a report of the way back, the browser's URL would hold the value in between."""
+def test_a_slider_moved_away_and_back_at_once_keeps_its_value(workspace, url):
+    """If the second move were not sent, the URL would keep the value of the first one."""
     (plan,) = plans(workspace, 1)
-    there = {**plan.values, "alpha": (plan.values["alpha"] + 0.5) % 1}
+    other = {**plan.values, "alpha": (plan.values["alpha"] + 0.5) % 1}
 
-    async def there_and_back():
+    async def move_away_and_back():
         shown = []
         async with visit(url, plan.params) as page:
             await page.wait_until_idle(60)
             for _ in range(12):
-                await page.move(there)
+                await page.move(other)
                 await page.move(plan.values)
                 await page.wait_for_answer(plan.values, 60)
                 await page.wait_until_idle(60)
                 shown.append(page.slider_values)
         return shown
 
-    assert alone(there_and_back()) == 12 * [plan.values]
+    assert alone(move_away_and_back()) == 12 * [plan.values]
 
 
 def test_visitors_are_all_different(workspace):
@@ -73,12 +73,12 @@ def test_only_another_visitors_data_is_reported(tally):
 
 
 def test_answers_are_recomputed_and_a_wrong_one_is_reported(workspace, tally):
-    right = next(each for each in tally.answers if each.plan.number == 0)
-    assert wrong_answers(workspace, [right]) == []
+    correct = next(each for each in tally.answers if each.plan.number == 0)
+    assert wrong_answers(workspace, [correct]) == []
     for wrong in (
-        replace(right, rows=right.rows[::-1]),
-        replace(right, d_emd=right.d_emd + 0.01),
-        replace(right, final=right.final[::-1]),
+        replace(correct, rows=correct.rows[::-1]),
+        replace(correct, d_emd=correct.d_emd + 0.01),
+        replace(correct, final=correct.final[::-1]),
     ):
         assert "visitor 0" in wrong_answers(workspace, [wrong])[0]
 

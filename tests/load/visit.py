@@ -1,9 +1,8 @@
-"""A visitor of Explore without a browser: Streamlit's WebSocket, and the messages that the page's scripts would send.
+"""A visitor of Explore without a browser: a client of Streamlit's WebSocket with the messages of the page's scripts.
 
-It does what the browser does: it stores large messages, which the server then sends by hash only; it reruns a fragment
-for the fragment's components; it reports painted answers as `paint_ack.js` does, and polls for background results as
-`job_result.js` does. Nothing is drawn, so that 50 visitors leave the CPU to the server. The protocol is that of the
-client of Streamlit 1.67.
+The client stores large messages, which the server then sends by hash only. It requests runs of a fragment for the
+fragment's components, reports painted answers as `paint_ack.js` does, and polls for background results as
+`job_result.js` does. It draws nothing, so 50 visitors use little CPU time. The protocol is that of Streamlit 1.67.
 """
 
 from __future__ import annotations
@@ -49,7 +48,7 @@ class Visit:
     Attributes:
         answer: Latest result that the page shows, as `live_payload.answer_data` builds it.
         final: Ids of the cards in the consolidated strip.
-        picture: Image of the query as a data URI.
+        image: Image of the query as a data URI.
         received: Number of bytes received.
         errors: Exceptions on the page and failed scripts.
         notices: Number of times that each warning was shown, by its text.
@@ -69,7 +68,7 @@ class Visit:
         self._page = self._run = ""
         self._runs = self._serial = 0
         self._fragments: frozenset[str] = frozenset()
-        self._running, self._started = True, False  # The script was requested; it has started.
+        self._running, self._started = True, False  # A run was requested; a run has started.
         self._released: SliderValues | None = None
         self._delivered: dict[str, str] = {}
         self._timers: dict[str, asyncio.Task[None]] = {}
@@ -77,7 +76,7 @@ class Visit:
         self._failure: Exception | None = None
         self.answer: dict[str, Any] = {}
         self.final: tuple[str, ...] = ()
-        self.picture = ""
+        self.image = ""
         self.received = 0
         self.errors: list[str] = []
         self.notices: dict[str, int] = {}
@@ -100,14 +99,23 @@ class Visit:
     async def wait_for_answer(self, values: SliderValues, timeout: float) -> None:
         """Wait until the strips show these slider values.
 
+        Args:
+            values: Slider values.
+            timeout: Maximum waiting time in seconds.
+
         Raises:
-            TimeoutError: It took more than `timeout` seconds.
+            TimeoutError: The maximum waiting time is over.
             ConnectionLostError: The server ended the connection.
         """
         await self._until(lambda: bool(self.answer) and self.slider_values == values, timeout)
 
     async def wait_until_idle(self, timeout: float) -> None:
-        """Wait until no script runs and no answer is about to be painted; raises as `wait_for_answer`."""
+        """Wait until no script runs and every answer is painted, for at most `timeout` seconds.
+
+        Raises:
+            TimeoutError: The maximum waiting time is over.
+            ConnectionLostError: The server ended the connection.
+        """
         await self._until(lambda: bool(self.answer) and not self._running and "paint-ack" not in self._shown, timeout)
 
     async def _until(self, holds: Callable[[], bool], timeout: float) -> None:
@@ -117,7 +125,12 @@ class Visit:
             raise ConnectionLostError(str(self._failure)) from self._failure
 
     async def _request_run(self, fragment: str = "", trigger: tuple[str, str, Any] | None = None) -> None:
-        """Request a run of the page or of a fragment. A trigger is a widget, an event and its value."""
+        """Request a run.
+
+        Args:
+            fragment: Id of a fragment; an empty text for the whole page.
+            trigger: Widget, event and value that the run receives, or None.
+        """
         request = BackMsg()
         state = request.rerun_script
         state.query_string, state.page_script_hash, state.fragment_id = self._params, self._page, fragment
@@ -142,7 +155,7 @@ class Visit:
                     self._changed.notify_all()
             self._failure = ConnectionError("the connection was closed")
         except Exception as error:
-            self._failure = error  # It is raised where a caller waits for an answer.
+            self._failure = error  # `_until` raises it.
         finally:
             for timer in self._timers.values():
                 timer.cancel()
@@ -213,7 +226,7 @@ class Visit:
                     self.final = tuple(card["id"] for card in shown.data["final"]["cards"])
                     self._on_answer(self)
                 case "fpc_masks":
-                    self.picture = shown.data["image"]
+                    self.image = shown.data["image"]
                 case "fpc_paint_ack":
                     self._request_later(PAINT_SECONDS, RETRY_SECONDS, key, shown, ("painted", shown.data))
                 case "fpc_job_result":
@@ -237,6 +250,13 @@ class Visit:
         """Send an event of a component after a delay, and repeat it at growing intervals until the component changes.
 
         As in dom.js, nothing is sent while the page runs.
+
+        Args:
+            seconds: Delay in seconds.
+            retry: First interval in seconds; every further interval is twice as long.
+            key: Key of the component.
+            component: The component.
+            event: Name and value of the event.
         """
 
         async def request() -> None:
@@ -256,7 +276,13 @@ class Visit:
 async def visit(
     address: str, params: Mapping[str, str], on_answer: Callable[[Visit], None] = lambda page: None
 ) -> AsyncIterator[Visit]:
-    """Open the page with these query parameters, and close it at the end."""
+    """Open the page with query parameters, and close it at the end.
+
+    Args:
+        address: Address of the app.
+        params: Query parameters.
+        on_answer: Function that is called with the page at every answer.
+    """
     stream = f"{address.replace('http', 'ws', 1)}/_stcore/stream"
     async with connect(
         stream,

@@ -140,5 +140,5 @@ def test_a_page_that_links_to_nothing_is_named(site, tmp_path, monkeypatch):
     (tmp_path / "page.md").write_text("[here](nowhere.md)")
     monkeypatch.setattr(site, "ROOT", tmp_path)
     monkeypatch.setattr(site, "PAGES", {"page": ("Page", "page.md")})
-    with pytest.raises(site.BrokenLinkError, match=r"page\.md links to nowhere\.md, which is not there"):
+    with pytest.raises(site.BrokenLinkError, match=r"page\.md links to nowhere\.md, which does not exist"):
         site.build(tmp_path / "out")

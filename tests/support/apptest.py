@@ -1,4 +1,4 @@
-"""Steps of tests that run a page without a browser; the fixture `small_world_in_use` is in conftest.py."""
+"""Helpers for tests that run a page without a browser. The fixture `small_world_in_use` is in conftest.py."""
 
 import json
 import time
@@ -19,22 +19,27 @@ def open_page(script):
 
 
 def clear_caches():
-    """Clear all caches, as a server restart does; files on disk stay."""
+    """Clear all caches, as a restart of the server does. Files on disk are not deleted."""
     for cache in (WORKSPACES, FILE_INFO, RESULTS, JOBS):
         cache.clear()
 
 
 def run_page(page):
-    """Run the script once to its end, and check that the page shows no traceback."""
+    """Run the page once, check that it shows no traceback, and return it."""
     with warnings.catch_warnings():
-        warnings.simplefilter("default")  # of Streamlit's own threads
+        warnings.simplefilter("default")  # Streamlit's own threads emit warnings, which must not fail the test.
         page.run()
     assert not page.exception
     return page
 
 
 def run_until(page, holds):
-    """Run the page repeatedly until the condition holds, for at most a minute."""
+    """Run the page repeatedly, for at most a minute, until a condition holds, and return the page.
+
+    Args:
+        page: Page to run.
+        holds: Function that receives the page and returns whether the condition holds.
+    """
     for _ in range(600):
         if holds(run_page(page)):
             return page
@@ -43,12 +48,12 @@ def run_until(page, holds):
 
 
 def wait_until_finished(page, words="Done: "):
-    """Run the page until its background job has ended."""
+    """Run the page until it shows these words, by default those of a finished background job."""
     return run_until(page, lambda page: words in texts(page))
 
 
 def sent_to(app, component):
-    """Return the data of each mount of a component."""
+    """Return the data that the page has sent to each instance of a component."""
     mounted = (each.proto for each in app.get("bidi_component"))
     return [json.loads(proto.json) for proto in mounted if proto.component_name == f"fpc_{component}"]
 
@@ -66,7 +71,7 @@ def alpha_shown(app):
 
 
 def texts(page):
-    """Return all text of the page as written; messages are escaped for Markdown."""
+    """Return all text of the page, with Markdown escapes as in the source."""
     kinds = (
         page.markdown,
         page.caption,

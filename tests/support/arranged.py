@@ -1,4 +1,4 @@
-"""Arrange labelled images in every registered layout."""
+"""Write a labelled dataset in every registered layout."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ Namer = Callable[[ImageRecord, int], str]
 
 @dataclass(frozen=True)
 class Arrangement:
-    """How one layout names images.
+    """Names of images in one layout.
 
     Attributes:
         folder: Name of the dataset's folder.
         name: Function from a record and its number within its identity and split to a path in the dataset.
-        finish: Function that writes lists, from the dataset's folder and the new path of every record.
+        finish: Function that writes the layout's list files. It receives the dataset's folder and the new path of every
+            record.
         one_each: Whether the layout has one query and one gallery image per person.
     """
 
@@ -120,12 +121,12 @@ ARRANGEMENTS: Mapping[str, Arrangement] = {
 
 
 def arrange(dataset: Dataset, key: str, root: Path) -> tuple[Path, dict[str, ImageRecord]]:
-    """Link queries and gallery of a dataset in another layout.
+    """Write a dataset in another layout, with hard links to its images.
 
     Args:
         dataset: Labelled images.
         key: Key of the layout.
-        root: Empty folder, in which the folder of the new dataset is made.
+        root: Empty folder in which the folder of the new dataset is created.
 
     Returns:
         Folder of the new dataset, and the original record of every new path.

@@ -1,43 +1,43 @@
-"""Steps of browser tests; the fixtures `browser`, `url` and `page` are in conftest.py."""
+"""Helpers for browser tests. The fixtures `browser`, `url` and `page` are in conftest.py."""
 
 from contextlib import contextmanager
 
-QUIET = 350  # ms; longer than any pause of ours after a pressed key, when a script begins only then
-CALM = 12  # frames; a page with much to draw has few of them in that time
-UNHEARD = 10_000  # ms without an answer, after which Streamlit has dropped a message for a fragment that is gone
-WATCH = """if (!("fpcUnanswered" in window)) {
-  window.fpcUnanswered = 0;  // Time of the last message to the server since which nothing came back.
+IDLE_MS = 350  # Time that a page must be idle, longer than the app's pauses between a key press and a run.
+IDLE_FRAMES = 12  # Number of frames that an idle page must draw; a page that draws a lot has fewer in that time.
+UNANSWERED_MS = 10_000  # Time after which Streamlit has dropped a message without answering, as for a removed fragment.
+TRACK_MESSAGES = """if (!("fpcUnanswered" in window)) {
+  window.fpcUnanswered = 0;  // Time of the last message to the server, or 0 once the server has answered.
   const send = WebSocket.prototype.send;
   WebSocket.prototype.send = function (message) {
-    if (!this.fpcHeard) this.addEventListener("message", () => { window.fpcUnanswered = 0; });
-    this.fpcHeard = true;
+    if (!this.fpcTracked) this.addEventListener("message", () => { window.fpcUnanswered = 0; });
+    this.fpcTracked = true;
     window.fpcUnanswered = performance.now();
     return send.call(this, message);
   };
 }"""
-# The server has answered, no script runs, the page has followed a dial that was let go (until then it holds an echo),
-# and so it was for a while.
-RESTS = f"""() => {{
+# Whether the page has been idle for a while: the server has answered, no script runs, and the page shows the result of
+# the last released slider (until then it contains the component `paint_ack`).
+IS_IDLE = f"""() => {{
   const now = performance.now(), app = document.querySelector(".stApp");
-  const unanswered = fpcUnanswered && now - fpcUnanswered < {UNHEARD};
+  const unanswered = fpcUnanswered && now - fpcUnanswered < {UNANSWERED_MS};
   const pending = unanswered || document.querySelector(".st-key-paint-ack");
   const busy = pending || app.dataset.testScriptState !== "notRunning";
-  if (busy || window.fpcCalm === undefined) window.fpcCalm = {{ since: now, frames: 0 }};
-  fpcCalm.frames += 1;
-  return now - fpcCalm.since > {QUIET} && fpcCalm.frames > {CALM};
+  if (busy || window.fpcIdle === undefined) window.fpcIdle = {{ since: now, frames: 0 }};
+  fpcIdle.frames += 1;
+  return now - fpcIdle.since > {IDLE_MS} && fpcIdle.frames > {IDLE_FRAMES};
 }}"""
 ANSWERED = "['gamma', 'alpha', 'k'].every((name) => fpcLive.view[name] === fpcLive.answer[name])"
 
 
 def visit(page, address):
-    """Open an address of the app so that `settle` can tell later when it is idle."""
+    """Open an address of the app, so that `settle` can be used afterwards."""
     page.set_default_timeout(60_000)
-    page.add_init_script(WATCH)
+    page.add_init_script(TRACK_MESSAGES)
     page.goto(address)
 
 
 def console_errors(page):
-    """Return a list to which the errors of the page's console and scripts are added."""
+    """Return a list to which all later errors of the page's console and scripts are appended."""
     errors = []
 
     def note(message):
@@ -50,13 +50,13 @@ def console_errors(page):
 
 
 def settle(page):
-    """Wait until the script has run to its end."""
-    page.evaluate("() => { delete window.fpcCalm; }")
-    page.wait_for_function(RESTS)
+    """Wait until the page is idle."""
+    page.evaluate("() => { delete window.fpcIdle; }")
+    page.wait_for_function(IS_IDLE)
 
 
-def drawn_anew(page):
-    """Wait until the last change is drawn, which components do in the next frame."""
+def wait_for_frame(page):
+    """Wait until components have drawn the last change, which takes until the next frame."""
     page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
@@ -67,7 +67,7 @@ def open_tab(page, name):
 
 
 def until(page, holds):
-    """Wait until a condition holds, for at most half a minute."""
+    """Wait until a condition holds, for at most half a minute. The caller checks the condition."""
     for _ in range(600):
         if holds():
             return
@@ -82,6 +82,7 @@ def open_demo(page, url):
 
 
 def order(page, strip):
+    """Return the ids of the cards of a strip, in order."""
     return page.locator(f"[data-card^='{strip}/']").evaluate_all("cards => cards.map(card => card.dataset.card)")
 
 
@@ -89,27 +90,35 @@ def captions(page, strip):
     return page.locator(f"[data-card^='{strip}/'] .caption").all_inner_texts()
 
 
-def dial(page, name):
+def slider(page, name):
+    """Return a live slider by its label."""
     return page.locator(".st-key-sliders").get_by_role("slider", name=name)
 
 
 def move(page, name, key, times):
-    """Move a sidebar slider by keyboard and wait for the server's answer."""
-    thumb = dial(page, name)
+    """Move a live slider by keyboard and wait for the server's answer.
+
+    Args:
+        page: Page with the slider.
+        name: Label of the slider.
+        key: Key to press.
+        times: Number of key presses.
+    """
+    thumb = slider(page, name)
     thumb.focus()
     for _ in range(times):
         thumb.press(key)
-    page.wait_for_timeout(200)  # a pressed key counts after a pause
+    page.wait_for_timeout(200)  # The value is sent after a short pause without key presses.
     page.wait_for_function(ANSWERED)
     settle(page)
 
 
 @contextmanager
 def dragging(page, name, share):
-    """Hold a slider's thumb dragged to `share` of its track; release it at the end."""
-    box = dial(page, name).bounding_box()
-    now, low, high = dial(page, name).evaluate("input => [input.valueAsNumber, +input.min, +input.max]")
-    y, thumb = box["y"] + box["height"] / 2, 16  # the thumb's centre stays half its width inside the track
+    """Drag a slider's thumb to this share of its track, and release it at the end of the `with` block."""
+    box = slider(page, name).bounding_box()
+    now, low, high = slider(page, name).evaluate("input => [input.valueAsNumber, +input.min, +input.max]")
+    y, thumb = box["y"] + box["height"] / 2, 16  # The thumb's centre stays half its width inside the track.
 
     def x(part):
         return box["x"] + thumb / 2 + part * (box["width"] - thumb)
@@ -117,7 +126,7 @@ def dragging(page, name, share):
     page.mouse.move(x((now - low) / (high - low)), y)
     page.mouse.down()
     page.mouse.move(x(share), y, steps=25)
-    drawn_anew(page)
+    wait_for_frame(page)
     yield
     page.mouse.up()
     page.wait_for_function(ANSWERED)

@@ -1,4 +1,4 @@
-"""Small datasets as people have them: names of files, for empty files or for noise that the model can encode."""
+"""Small datasets in layouts that users have: names for empty files, or for noise images that the model can encode."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Names = Mapping[str, Sequence[str]]
 
 
 def street(query: Sequence[int], gallery: Sequence[int]) -> dict[str, list[str]]:
-    """Return names as in DukeMTMC-reID, with every person by these cameras."""
+    """Return names as in DukeMTMC-reID, with an image of every person from each of these cameras."""
 
     def named(cameras: Sequence[int]) -> list[str]:
         return [f"{person:04d}_c{camera}_f{person * 100 + camera:07d}.png" for person in PEOPLE for camera in cameras]
@@ -22,14 +22,14 @@ def street(query: Sequence[int], gallery: Sequence[int]) -> dict[str, list[str]]
 
 
 def market_by_person() -> dict[str, list[str]]:
-    """Return names as a widely used baseline prepares Market-1501: one folder per person."""
+    """Return names as in Market-1501 after the preparation of a widely used baseline: one folder per person."""
     names = {f"query/{p:04d}": [f"{p:04d}_c1s1_{p:06d}_00.png"] for p in PEOPLE}
     names |= {f"gallery/{p:04d}": [f"{p:04d}_c{c}s1_{p:06d}_0{c}.png" for c in (1, 2, 3)] for p in PEOPLE}
     return names | {"gallery/-1": ["-1_c1s1_000001_00.png"], "gallery/0000": ["0000_c2s1_000001_00.png"]}
 
 
 def market_flat(query: str, gallery: str) -> dict[str, list[str]]:
-    """Return names as in Market-1501, in folders of these names."""
+    """Return names as in Market-1501, in two folders with the given names."""
     return {
         query: [f"{p:04d}_c1s1_{p:06d}_00.png" for p in PEOPLE],
         gallery: [f"{p:04d}_c{c}s1_{p:06d}_00.png" for p in PEOPLE for c in (1, 2)],
@@ -37,7 +37,7 @@ def market_flat(query: str, gallery: str) -> dict[str, list[str]]:
 
 
 def numbers(query: str, gallery: str) -> dict[str, list[str]]:
-    """Return names that are the number of a person, in two folders."""
+    """Return names that consist of the number of a person, in two folders with the given names."""
     return {folder: [f"{p:03d}.png" for p in PEOPLE] for folder in (query, gallery)}
 
 
@@ -56,25 +56,25 @@ def persons() -> dict[str, list[str]]:
 
 
 def lay_out(root: Path, names: Names, *, noise: bool = False) -> Path:
-    """Write files of these names.
+    """Create files with these names.
 
     Args:
         root: Folder of the dataset.
         names: Names of the files in each subfolder.
-        noise: Whether to write images in which a person is a pattern of colours; otherwise the files are empty.
+        noise: Whether the files are images with a colour pattern for each person; otherwise they are empty.
     """
     for folder, files in names.items():
         (root / folder).mkdir(parents=True, exist_ok=True)
         for shot, name in enumerate(files):
             if noise:
                 digits = "".join(letter for letter in name.split("_")[0] if letter.isdigit())
-                _picture(int(digits or 0), shot).save(root / folder / name)
+                _image(int(digits or 0), shot).save(root / folder / name)
             else:
                 (root / folder / name).touch()
     return root
 
 
-def _picture(person: int, shot: int) -> Image.Image:
+def _image(person: int, shot: int) -> Image.Image:
     base = np.random.default_rng(person).integers(0, 255, (8, 4, 3))
     noise = np.random.default_rng([person, shot]).integers(-20, 20, base.shape)
     pixels = np.clip(base + noise, 0, 255).astype(np.uint8)

@@ -1,9 +1,9 @@
-"""The whole path on a device that is not the CPU, compared with the CPU.
+"""Run all stages on the fake device and compare the results with those on the CPU.
 
-`python -m tests.support.fake_device_suite PLACES`
+    python -m tests.support.fake_device_suite DATA WEIGHTS MEMORY EMPTY
 
-PLACES: data, weights and memory of a small world, then an empty folder to build into. Exits with an error where a
-tensor lies on the wrong device or a result is beyond the bounds of parity.
+The first three arguments are the paths of a small workspace, the last one is an empty folder to build in. The script
+fails if a tensor is on the wrong device or a result differs by more than `device_parity.BOUNDS`.
 """
 
 import sys
@@ -43,7 +43,7 @@ from fpc_core.matching.shortlist import TorchIndex
 from fpc_core.report.sources import query_of
 from fpc_core.runtime.out_of_memory import collect_oom_events
 from fpc_core.workspace import Places, Workspace, open_workspace
-from tests.support.fake_device import DEVICE, Elsewhere, counted_waits, pretended
+from tests.support.fake_device import DEVICE, FakeDeviceTensor, count_waits, fake_device
 
 SETTINGS = QuerySettings(neighbors=4, shortlist=12)
 
@@ -53,54 +53,56 @@ def searches(here: Workspace, there: Workspace, images: torch.Tensor, cameras: t
     solvers = [replace(SETTINGS, transport=TransportSettings(each)) for each in (Solver.SINKHORN, Solver.RELEASED)]
     exact = replace(SETTINGS, shortlist=1, neighbors=1, transport=TransportSettings(Solver.EXACT))
     for search_settings in (*solvers, exact, replace(SETTINGS, variant=Variant.PAPER)):
-        found = parity(here.retriever, there.retriever, images, cameras, search_settings)
-        assert found.beyond(bounds) == [], (search_settings, str(found))
-    found = parity(here.retriever, there.retriever, images[:1], None, SETTINGS.with_keep_rate(1.0))
-    assert found.beyond(bounds) == [], str(found)
+        result = parity(here.retriever, there.retriever, images, cameras, search_settings)
+        assert result.beyond(bounds) == [], (search_settings, str(result))
+    result = parity(here.retriever, there.retriever, images[:1], None, SETTINGS.with_keep_rate(1.0))
+    assert result.beyond(bounds) == [], str(result)
     with (
         mock.patch("fpc_core.gallery.device_tokens.available_bytes", return_value=1 << 40),
         there.retriever.tokens.pinned() as pinned_tokens,
     ):
         assert pinned_tokens
-        assert isinstance(there.retriever.tokens.patches([0]), Elsewhere)
-        found = parity(here.retriever, there.retriever, images, cameras, SETTINGS)
-        assert found.beyond(bounds) == [], str(found)
+        assert isinstance(there.retriever.tokens.patches([0]), FakeDeviceTensor)
+        result = parity(here.retriever, there.retriever, images, cameras, SETTINGS)
+        assert result.beyond(bounds) == [], str(result)
 
 
 def waits(there: Workspace, images: torch.Tensor, cameras: torch.Tensor) -> None:
-    """Count how often a match waits for the device; every wait idles a GPU."""
+    """Check how often a match waits for the device, because a GPU is idle during every wait."""
     retriever = there.retriever
     encoding = retriever.encode(retriever.prepare(images[:1], cameras[:1]), SETTINGS.prune)
-    retriever.match(encoding, SETTINGS)  # what is made once is made
-    with counted_waits() as names:
-        found = retriever.match(encoding, SETTINGS)
-    rounds = int(found.transport.iterations.max()) // 5 + 1
-    # Shortlist: edge, rows, query. Check: one for all. Solver: one a round, and its seven results.
+    retriever.match(encoding, SETTINGS)  # Create everything that is created only once.
+    with count_waits() as names:
+        result = retriever.match(encoding, SETTINGS)
+    rounds = int(result.transport.iterations.max()) // 5 + 1
+    # The shortlist waits three times (limit, rows, query), the check once, and the solver once a round and for each of
+    # its seven results.
     assert len(names) <= 3 + 1 + rounds + 7, names
 
 
 def memory(here: Workspace, there: Workspace, folder: Path) -> None:
     dataset = here.dataset
     built = build_memory(there.retriever.model, dataset.gallery, dataset.root, folder / "memory")
-    usual = here.retriever.memory
-    np.testing.assert_allclose(built.cls, usual.cls, atol=1e-4)
-    np.testing.assert_allclose(l2_normalize(built.features), l2_normalize(usual.features), atol=1e-4)
-    rows = np.arange(len(usual))
-    np.testing.assert_allclose(built.tokens[rows], usual.tokens[rows], atol=4e-3)  # float16 of values up to 4
+    reference = here.retriever.memory
+    np.testing.assert_allclose(built.cls, reference.cls, atol=1e-4)
+    np.testing.assert_allclose(l2_normalize(built.features), l2_normalize(reference.features), atol=1e-4)
+    rows = np.arange(len(reference))
+    # Tokens are float16 with values up to 4.
+    np.testing.assert_allclose(built.tokens[rows], reference.tokens[rows], atol=4e-3)
 
 
 def scores(here: Workspace, there: Workspace) -> None:
-    found = []
+    results = []
     for workspace in (here, there):
         table = scores_table(ScoreRecipe(settings=replace(SETTINGS, shortlist=8)))
         task = evaluation_task(workspace.retriever, workspace.dataset, [table])
         rows = task.filled(run_with_store(task.work).known)[0].rows
-        found.append([row.ours["mAP"].value for row in rows if row.ours])
-    assert found[0] == found[1], found
+        results.append([row.ours["mAP"].value for row in rows if row.ours])
+    assert results[0] == results[1], results
 
 
-def shortage(here: Workspace, there: Workspace, images: torch.Tensor, cameras: torch.Tensor, folder: Path) -> None:
-    """Simulate a device without free memory: the CPU does all the work and reports each fallback."""
+def out_of_memory(here: Workspace, there: Workspace, images: torch.Tensor, cameras: torch.Tensor, folder: Path) -> None:
+    """Simulate a device without free memory, and check that the CPU does all the work and reports each fallback."""
 
     def nothing_left(*_: object, **__: object) -> None:
         raise torch.OutOfMemoryError("out of memory")
@@ -111,7 +113,7 @@ def shortage(here: Workspace, there: Workspace, images: torch.Tensor, cameras: t
     real, unit = retrieval.ground_cost, TorchIndex._unit
 
     def costs(query: torch.Tensor, gallery: torch.Tensor) -> torch.Tensor:
-        return nothing_left() if isinstance(query, Elsewhere) else real(query, gallery)
+        return nothing_left() if isinstance(query, FakeDeviceTensor) else real(query, gallery)
 
     def units(index: TorchIndex, device: torch.device) -> torch.Tensor:
         return unit(index, device) if device.type == "cpu" else nothing_left()
@@ -122,21 +124,23 @@ def shortage(here: Workspace, there: Workspace, images: torch.Tensor, cameras: t
         stack.enter_context(mock.patch.object(retrieval, "ground_cost", costs))
         stack.enter_context(mock.patch.object(TorchIndex, "_unit", units))
         events = stack.enter_context(collect_oom_events())
-        found = parity(here.retriever, there.retriever, images, cameras, SETTINGS)
-        assert found.beyond(BOUNDS[Precision.FLOAT32]) == [], str(found)
+        result = parity(here.retriever, there.retriever, images, cameras, SETTINGS)
+        assert result.beyond(BOUNDS[Precision.FLOAT32]) == [], str(result)
         assert {text.split(" memory in ")[1] for text in events} == {
             f"the {each}: computed on the CPU" for each in ("encoder", "shortlist", "transport", "decoder")
         }, events
         memory(here, there, folder)
         scores(here, there)
         trace = there.retriever.search(images[:1], SETTINGS, cameras[:1])
-        usual = here.retriever.search(images[:1], SETTINGS, cameras[:1])
-        how = MapSettings(index=1)
-        drawn = [decoder_map(each, its, how) for each, its in ((here.retriever, usual), (there.retriever, trace))]
-        np.testing.assert_allclose(drawn[1].neighbor_grids, drawn[0].neighbor_grids, atol=1e-3 * drawn[0].peak)
+        reference = here.retriever.search(images[:1], SETTINGS, cameras[:1])
+        expected, computed = (
+            decoder_map(retriever, its_trace, MapSettings(index=1))
+            for retriever, its_trace in ((here.retriever, reference), (there.retriever, trace))
+        )
+        np.testing.assert_allclose(computed.neighbor_grids, expected.neighbor_grids, atol=1e-3 * expected.peak)
 
 
-def pictures(here: Workspace, there: Workspace, images: torch.Tensor, cameras: torch.Tensor) -> None:
+def explanations(here: Workspace, there: Workspace, images: torch.Tensor, cameras: torch.Tensor) -> None:
     ways = [MapSettings(method, target) for method in DECODER_METHODS for target in MapTarget]
     drawn: list[list[np.ndarray]] = []
     for workspace in (here, there):
@@ -167,15 +171,15 @@ def main(data: str, weights: str, memory_folder: str, empty: str) -> None:
     records = here.dataset.query[:1]
     images = to_tensor([resize_image(here.dataset.read(record), config.image_size) for record in records], config)
     cameras = torch.tensor([record.camera for record in records])
-    with pretended(), mock.patch("fpc_core.workspace.workspace.devices", return_value=("cpu", DEVICE)):
+    with fake_device(), mock.patch("fpc_core.workspace.workspace.devices", return_value=("cpu", DEVICE)):
         there = open_workspace(places, DEVICE)
-        assert all(isinstance(each, Elsewhere) for each in there.retriever.model.state_dict().values())
+        assert all(isinstance(each, FakeDeviceTensor) for each in there.retriever.model.state_dict().values())
         searches(here, there, images, cameras)
         waits(there, images, cameras)
         memory(here, there, Path(empty))
         scores(here, there)
-        pictures(here, there, images, cameras)
-        shortage(here, there, images, cameras, Path(empty) / "short")
+        explanations(here, there, images, cameras)
+        out_of_memory(here, there, images, cameras, Path(empty) / "short")
 
 
 if __name__ == "__main__":

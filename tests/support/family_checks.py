@@ -1,4 +1,4 @@
-"""Loads tiny checkpoints of other families and compares them with the public code of the family."""
+"""Load tiny checkpoints of other model families, and compare their outputs with those of the family's public code."""
 
 import math
 from pathlib import Path
@@ -25,13 +25,13 @@ def load(content: object, folder: Path, size: tuple[int, int] = SIZE, stride: in
 
 
 def expected_values(name: str) -> tuple[Tensor, Tensor]:
-    """Stored outputs of the public code: all tokens after all blocks but the last, and the final `[cls]` token."""
+    """Return stored outputs of the public code: all tokens before the last block, and the final `[cls]` token."""
     with np.load(GOLDEN / f"{name}.npz") as expected:
         return torch.from_numpy(expected["tokens"]), torch.from_numpy(expected["cls"])
 
 
 def dropped_by_attention(model: FPC, images: Tensor, cameras: Tensor | None) -> Tensor:
-    """All tokens at keep rate 0.8, by whole attention matrices, one image after another."""
+    """Return all tokens at keep rate 0.8, computed with full attention matrices, one image after another."""
     first = model.encoder.first_patch
     images_tokens = list(model.encoder.embed(images, cameras).split(1))
     for index, block in enumerate(model.encoder.blocks):
@@ -52,8 +52,16 @@ def _after_block(block: Block, tokens: Tensor, first: int, drops: bool) -> Tenso
 
 
 def assert_parity(model: FPC, images: Tensor, tokens: Tensor, cls: Tensor, cameras: Tensor | None = None) -> None:
-    """The encoder has these tokens, and the head has this `[cls]` token, within 1e-4; pruned ones are those of a plain
-    loop over the same blocks, which have the right weights if the tokens are right.
+    """Check a model against expected outputs, within 1e-4.
+
+    Pruned tokens are compared with `dropped_by_attention`, which uses the model's own blocks.
+
+    Args:
+        model: Model to check.
+        images: (B, 3, H, W) normalised images.
+        tokens: Expected tokens of the encoder without pruning.
+        cls: Expected `[cls]` token of the head.
+        cameras: (B,) cameras, or None.
     """
     with torch.inference_mode():
         pruned = model.encode(images, cameras, PRUNED)

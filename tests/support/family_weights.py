@@ -1,7 +1,7 @@
-"""Random tiny weights of other families of Vision Transformers, by the tensor names of their code.
+"""Tiny random weights of other families of Vision Transformers, with the tensor names of their public code.
 
-The values depend on names, shapes and the seed alone, so the same weights can be given to the public code of a family,
-and its outputs can be stored as expected values (tests/golden/families).
+The values depend only on names, shapes and the seed. Therefore the public code of a family can run with the same
+weights, and its outputs are stored as expected values (tests/golden/families).
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,12 @@ WIDTH, HEADS, DEPTH = 32, 4, 4
 
 
 def random_tensors(shapes: Mapping[str, tuple[int, ...]], seed: int = 0) -> dict[str, Tensor]:
-    """Tensors that make every part of a model matter: norms near 1, positive variances, factors and biases not 0."""
+    """Return tensors with which every part of a model has an effect: norms near 1, positive variances, no zeros.
+
+    Args:
+        shapes: Shapes by tensor name.
+        seed: Seed of the values.
+    """
     generator, tensors = np.random.default_rng(seed), {}
     for name in sorted(shapes):
         values = 0.2 * generator.standard_normal(shapes[name])
@@ -31,12 +36,12 @@ def random_tensors(shapes: Mapping[str, tuple[int, ...]], seed: int = 0) -> dict
 
 
 def random_images(size: tuple[int, int], count: int = 2) -> Tensor:
-    """Normalised images, (count, 3, height, width)."""
+    """Return normalised images, (count, 3, height, width) float32."""
     return random_tensors({"images": (count, 3, *size)}, seed=1)["images"] * 5
 
 
 def hugging_face_shapes(kind: str) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of ViTModel ("vit"), DeiTModel ("deit") and Dinov2WithRegistersModel ("dinov2")."""
+    """Return names and shapes of ViTModel ("vit"), DeiTModel ("deit") or Dinov2WithRegistersModel ("dinov2")."""
     hidden, patch, patches = 2 * WIDTH, 14 if kind == "dinov2" else 16, 49 if kind == "dinov2" else 8
     extra = {"vit": 0, "deit": 1, "dinov2": 0}[kind]
     shapes: dict[str, tuple[int, ...]] = {
@@ -68,7 +73,7 @@ def hugging_face_shapes(kind: str) -> dict[str, tuple[int, ...]]:
 
 
 def clip_reid_shapes(depth: int = 12, cameras: int = 3) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of CLIP-ReID with the image encoder in small; its forward code needs 12 blocks."""
+    """Return names and shapes of CLIP-ReID with a small image encoder; its forward code needs 12 blocks."""
     shapes: dict[str, tuple[int, ...]] = {
         "image_encoder.class_embedding": (WIDTH,),
         "image_encoder.positional_embedding": (9, WIDTH),
@@ -96,7 +101,7 @@ def clip_reid_shapes(depth: int = 12, cameras: int = 3) -> dict[str, tuple[int, 
 
 
 def transreid_shapes(*, stem: bool, cameras: int = 0, parts: int = 0) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of TransReID-SSL with its ICS stem, and of PASS with part tokens, without heads."""
+    """Return names and shapes of TransReID-SSL (with `stem`) or PASS (with `parts`), without heads."""
     hidden, patch = 2 * WIDTH, 8 if stem else 16
     shapes: dict[str, tuple[int, ...]] = {
         "cls_token": (1, 1, WIDTH),
@@ -129,7 +134,7 @@ def transreid_shapes(*, stem: bool, cameras: int = 0, parts: int = 0) -> dict[st
 
 
 def neck_shapes(width: int = WIDTH, name: str = "bottleneck") -> dict[str, tuple[int, ...]]:
-    """Names and shapes of a BNNeck."""
+    """Return names and shapes of a BNNeck."""
     shapes: dict[str, tuple[int, ...]] = {f"{name}.num_batches_tracked": ()}
     return shapes | {f"{name}.{part}": (width,) for part in ("weight", "bias", "running_mean", "running_var")}
 

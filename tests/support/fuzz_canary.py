@@ -1,6 +1,6 @@
-"""`tests.fuzz.fuzzing` with a target that goes wrong in every way that must be found.
+"""Run `tests.fuzz.fuzzing` with a target that fails in every way that the fuzzer must detect.
 
-Run by tests/fuzz/test_fuzzing.py.
+tests/fuzz/test_fuzzing.py runs this module.
 """
 
 import os
@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 from tests.fuzz import fuzzing
 
-MEMORY = 64 << 20  # bytes, a bound that is passed in a moment
+MEMORY = 64 << 20  # Memory limit in bytes, which an input can exceed quickly.
 
 
 def feed(number, folder):
@@ -28,7 +28,7 @@ def feed(number, folder):
 
 
 if __name__ == "__main__":
-    numbers = count(int(sys.argv[4]) - 1)  # one is made before the first, to warm up
+    numbers = count(int(sys.argv[4]) - 1)  # The fuzzer makes one input before the first, to warm up.
     planted = SimpleNamespace(make=lambda chance: next(numbers), feed=feed, refuses=(ValueError,))
-    sys.modules["tests.fuzz.targets"] = SimpleNamespace(TARGETS={"planted": planted})  # the real ones load torch
+    sys.modules["tests.fuzz.targets"] = SimpleNamespace(TARGETS={"planted": planted})  # The real targets import torch.
     sys.exit(fuzzing.run())

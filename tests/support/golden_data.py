@@ -1,4 +1,4 @@
-"""Load what the released code computed (tests/golden/README.md)."""
+"""Load the outputs of the released code that are stored in tests/golden (see its README.md)."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -15,7 +15,15 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 
 @dataclass(frozen=True, eq=False)
 class Golden:
-    """Released-format weights, expected arrays by name, and images as normalised float32 (n, 3, 256, 128)."""
+    """Inputs and outputs of the released code.
+
+    Attributes:
+        checkpoint_path: Weights in the released format.
+        expected: Expected arrays by name.
+        gallery_images: (G, 3, 256, 128) normalised float32.
+        query_images: (Q, 3, 256, 128) normalised float32.
+        config: Configuration of the model.
+    """
 
     checkpoint_path: Path
     expected: dict[str, np.ndarray]
@@ -26,7 +34,7 @@ class Golden:
 
 @cache
 def load_golden(stride: int) -> Golden:
-    """Return the golden data for stride 11 or 16; cached, so do not modify it."""
+    """Return the golden data for stride 11 or 16. It is cached, so callers must not modify it."""
     with np.load(GOLDEN / f"reference_stride{stride}_expected.npz") as arrays:
         expected = dict(arrays)
     return Golden(

@@ -9,7 +9,7 @@ from pyarrow import parquet
 
 
 class TouchOnLoad:
-    """An object whose pickle calls a function that would create a file."""
+    """An object that creates a file when its pickle is loaded."""
 
     def __init__(self, path):
         self.path = path
@@ -25,14 +25,22 @@ def sparse(path, size):
 
 
 def flat_mask(side):
-    """Return a PNG of a few kilobytes with a mask of side x side pixels."""
+    """Return a small PNG file with an empty mask of `side` x `side` pixels."""
     file = io.BytesIO()
     Image.new("L", (side, side)).save(file, "PNG")
     return file.getvalue()
 
 
 def write_rows(path, count=None, *, paths=("query/a.png",), mask=None, visible=0.5):
-    """Write `records.parquet` with a row per path, or `count` rows of the first path."""
+    """Write `records.parquet`.
+
+    Args:
+        path: File to write.
+        count: Number of rows with the first path; None for one row per path.
+        paths: Paths of images.
+        mask: PNG of every mask; by default an empty one of 64 x 64 pixels.
+        visible: Visible share of every person.
+    """
     paths = list(paths)
     codes = pa.array([0] * count if count else range(len(paths)), pa.int32())
     rows = len(codes)

@@ -20,11 +20,11 @@ IMAGE, LINK, LATEX, CODE, COLOUR, ICON = NAMES = (
 )
 AS_MARKUP = (r"<img src=x", r"\[x\]\(", r"\$\\LaTeX", r"`code`", r":red\[loud", r"\*\*b\*\*")
 LIVE = re.compile("|".join(rf"(?<!\\){each}" for each in AS_MARKUP))
-"""What a name looks like in Markdown where nothing escapes it."""
+"""Matches a name of NAMES that is not escaped in Markdown."""
 
 
 def build_hostile_world(root: Path) -> Places:
-    """The small world with a name of NAMES in that of every image, of the dataset, its note and the weights."""
+    """Build the small workspace, with NAMES in the names of all images, the dataset and the weights and in the note."""
     built = build_world(root)
     for folder in ("query", "bounding_box_test"):
         for at, path in enumerate(sorted((built.data / folder).iterdir())):

@@ -1,4 +1,4 @@
-"""Reference for sweeps and tables: every query searched separately and scored by the plain metric."""
+"""Reference implementation for sweeps and tables: search every query separately and compute the plain metric."""
 
 import numpy as np
 
@@ -6,18 +6,18 @@ from fpc_core.evaluation.engine.protocol import encoder_state, feature_distance,
 
 
 def features(retriever, dataset, settings, encoder=False):
-    """Return (Q, C) consolidated features of the queries, or the encoder's own."""
+    """Return the (Q, C) consolidated features of the queries, or those of the encoder if `encoder` is set."""
     states = encoder_state(retriever, dataset, dataset.query, settings.prune.blocks[0])
     encodings = retriever.encode(states, settings.prune)
-    found = []
+    rows = []
     for row in range(len(dataset.query)):
         encoding = encodings[row : row + 1]
         if encoder:
-            found.append(retriever.global_feature(encoding))
+            rows.append(retriever.global_feature(encoding))
         else:
             match = retriever.match(encoding, settings)
-            found.append(retriever.finish(encoding, match, settings).consolidation.feature)
-    return np.stack(found)
+            rows.append(retriever.finish(encoding, match, settings).consolidation.feature)
+    return np.stack(rows)
 
 
 def scores(retriever, dataset, settings, encoder=False):

@@ -1,4 +1,4 @@
-"""The app in a server of its own, started as by `make app`, and a browser for it."""
+"""Start the app in a separate server process, as `make app` does, and start a browser for it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-PATIENCE = 120  # seconds until a server answers
+START_TIMEOUT = 120  # Maximum number of seconds until a server answers.
 
 
 @contextmanager
@@ -30,28 +30,28 @@ def server(
     folder: Path = ROOT,
     script: Path = Path("streamlit_app.py"),
 ) -> Iterator[tuple[str, float, int]]:
-    """Start the app on a free port; yield its address, start time and process.
+    """Start the app on a free port, and yield its address, start time and process id.
 
     Args:
-        log: Receives the output.
+        log: File that receives the output; None to discard it.
         settings: Environment variables.
         folder: Folder in which the process runs.
-        script: The app, relative to the folder.
+        script: Main script of the app, relative to the folder.
 
     Raises:
-        RuntimeError: The server ends or does not answer.
+        RuntimeError: The server ends or does not answer in time.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.port", str(port)]
     began = time.perf_counter()
-    says = subprocess.DEVNULL if log is None else log
+    output = subprocess.DEVNULL if log is None else log
     process = subprocess.Popen(
         [*command, "--server.address", "127.0.0.1"],
         cwd=folder,
-        stdout=says,
-        stderr=says,
+        stdout=output,
+        stderr=output,
         env={**os.environ, "MALLOC_ARENA_MAX": "2", **(settings or {})},
     )
     address = f"http://127.0.0.1:{port}"
@@ -59,8 +59,8 @@ def server(
         while True:
             if process.poll() is not None:
                 raise RuntimeError(f"the server ended with {process.returncode} before it answered")
-            if time.perf_counter() - began > PATIENCE:
-                raise RuntimeError(f"the server did not answer within {PATIENCE} s")
+            if time.perf_counter() - began > START_TIMEOUT:
+                raise RuntimeError(f"the server did not answer within {START_TIMEOUT} s")
             try:
                 with urllib.request.urlopen(f"{address}/_stcore/health", timeout=5):
                     break
@@ -73,21 +73,33 @@ def server(
 
 
 def chromium(playwright: Playwright, *options: str) -> Browser:
-    """Return a headless Chromium, from the path or Playwright's own. Raises FileNotFoundError without any."""
-    found = next((path for name in BROWSERS if (path := shutil.which(name))), playwright.chromium.executable_path)
-    if not Path(found).is_file():
-        raise FileNotFoundError(f"no Chromium: none of {', '.join(BROWSERS)} on the path, none got by Playwright")
-    sandbox = [] if os.name == "nt" or os.getuid() else ["--no-sandbox"]  # Chromium refuses to sandbox root
-    return playwright.chromium.launch(executable_path=found, args=[*sandbox, *options])
+    """Start a headless Chromium from the PATH or, without one, Playwright's own.
+
+    Args:
+        playwright: Playwright's API.
+        options: Command-line options of Chromium.
+
+    Raises:
+        FileNotFoundError: There is no Chromium.
+    """
+    executable = next((path for name in BROWSERS if (path := shutil.which(name))), playwright.chromium.executable_path)
+    if not Path(executable).is_file():
+        raise FileNotFoundError(
+            f"no Chromium: the PATH has none of {', '.join(BROWSERS)}, and Playwright has installed none; run "
+            "`playwright install chromium`"
+        )
+    # Chromium does not start in a sandbox as root.
+    sandbox = [] if os.name == "nt" or os.getuid() else ["--no-sandbox"]
+    return playwright.chromium.launch(executable_path=executable, args=[*sandbox, *options])
 
 
 def resident(process: int) -> float:
-    """Return the RAM of a process in MB."""
+    """Return the resident memory of a process in MB."""
     status = Path(f"/proc/{process}/status").read_text(encoding="ascii")
     return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")) / 1024
 
 
 def busy_seconds(process: int) -> float:
-    """Return the processor time of a process in seconds, all threads together."""
+    """Return the CPU time of all threads of a process in seconds."""
     fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

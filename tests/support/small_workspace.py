@@ -1,4 +1,4 @@
-"""A complete workspace, built in seconds: painted figures, a small random model, and its gallery memory."""
+"""Build a complete workspace in seconds: drawn people, a small random model, and its gallery memory."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,7 +19,15 @@ IDENTITIES, CAMERAS = 8, 4
 
 
 def build_world(root: Path, identities: int = IDENTITIES, cameras: Iterable[int] = range(1, CAMERAS + 1)) -> Places:
-    """Build the Occluded-Duke layout under `root`: every identity under each camera, and one occluded query each."""
+    """Build a dataset in Occluded-Duke's layout, weights and a gallery memory.
+
+    Every identity has one gallery image per camera and one occluded query.
+
+    Args:
+        root: Folder in which everything is built.
+        identities: Number of people.
+        cameras: Camera numbers from 1.
+    """
     places = Places(root / "small", root / "model.safetensors", root / "memory")
     for folder in ("query", "bounding_box_test", "bounding_box_train"):
         (places.data / folder).mkdir(parents=True)
@@ -40,7 +48,7 @@ def build_world(root: Path, identities: int = IDENTITIES, cameras: Iterable[int]
 
 
 def paint(identity: int, camera: int) -> Image.Image:
-    """Return an image with head, shirt and trousers in colours of the identity, on the camera's background."""
+    """Return an image of a person whose colours depend on the identity. The background depends on the camera."""
     rng = np.random.default_rng(identity)
     shirt, trousers = (tuple(int(value) for value in rng.integers(0, 256, 3)) for _ in range(2))
     image = Image.new("RGB", (128, 256), (60 + 40 * camera, 150, 220 - 40 * camera))

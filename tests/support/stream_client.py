@@ -1,4 +1,4 @@
-"""A visitor as the server sees one: a WebSocket that can send anything, without a browser."""
+"""A visitor without a browser: a WebSocket connection to the server that can send any message."""
 
 from contextlib import contextmanager
 
@@ -10,7 +10,7 @@ from websockets.typing import Origin, Subprotocol
 
 @contextmanager
 def connected(address):
-    """Open the socket of a new session of the server."""
+    """Open the connection of a new session."""
     with connect(
         f"{address.replace('http', 'ws', 1)}/_stcore/stream",
         origin=Origin(address),
@@ -23,17 +23,26 @@ def connected(address):
         yield socket
 
 
-def ask(socket, page="", query=""):
-    """Request a page without waiting."""
+def request_page(socket, page="", query=""):
+    """Request a page without waiting for the answer."""
     message = BackMsg()
     message.rerun_script.page_name = page
     message.rerun_script.query_string = query
     socket.send(message.SerializeToString())
 
 
-def answer(socket, until="script_finished", patience=120):
-    """Return what the server sends up to a message of this kind. Raises TimeoutError."""
+def answer(socket, until="script_finished", timeout=120):
+    """Return the server's messages up to the first of a kind.
+
+    Args:
+        socket: Connection to the server.
+        until: Kind of the last message.
+        timeout: Maximum number of seconds between two messages.
+
+    Raises:
+        TimeoutError: The server sent no message in time.
+    """
     messages = []
     while not messages or messages[-1].WhichOneof("type") != until:
-        messages.append(ForwardMsg.FromString(socket.recv(timeout=patience)))
+        messages.append(ForwardMsg.FromString(socket.recv(timeout=timeout)))
     return messages

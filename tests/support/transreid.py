@@ -1,4 +1,4 @@
-"""Random TransReID weights under the names that its code saves, and variants of them that people have."""
+"""Random TransReID weights with the tensor names of its checkpoints, and variants that users may have."""
 
 import torch
 from torch import Tensor
@@ -7,7 +7,7 @@ WIDTH, BLOCKS, HIDDEN = 192, 12, 64
 
 
 def transreid_weights(positions: int = 128, cameras: int = 6, identities: int = 20) -> dict[str, Tensor]:
-    """A TransReID without jigsaw branch, ViT-Tiny wide but with small MLPs, so that files stay small."""
+    """Return weights without a jigsaw branch, with the width of ViT-Tiny but small MLPs, so that files are small."""
     generator = torch.Generator().manual_seed(0)
 
     def draw(*shape: int) -> Tensor:
@@ -38,7 +38,7 @@ def transreid_weights(positions: int = 128, cameras: int = 6, identities: int = 
 
 
 def plain_weights(positions: int = 128) -> dict[str, Tensor]:
-    """The Vision Transformer in it, under timm's names."""
+    """Return the Vision Transformer of `transreid_weights` with timm's tensor names."""
     weights = transreid_weights(positions)
     return {
         name.removeprefix("base."): each
@@ -48,7 +48,7 @@ def plain_weights(positions: int = 128) -> dict[str, Tensor]:
 
 
 def conv_stem_weights() -> dict[str, Tensor]:
-    """A TransReID whose patch embedding is a stem of three convolutions, as in TransReID-SSL."""
+    """Return weights whose patch embedding is a stem of three convolutions, as in TransReID-SSL."""
     weights = {name: each for name, each in transreid_weights().items() if "patch_embed" not in name}
     for number, (inside, kernel) in enumerate(((3, 7), (64, 3), (64, 3))):
         weights[f"base.patch_embed.conv.{3 * number}.weight"] = torch.zeros(64, inside, kernel, kernel)

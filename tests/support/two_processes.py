@@ -1,4 +1,4 @@
-"""One training run and what a test compares of it; as a script under torchrun: the same in each process.
+"""Train once, and return what a test compares: in one process, or in two processes that torchrun starts.
 
 python -m torch.distributed.run --nproc-per-node 2 -m tests.support.two_processes DATASET FOLDER
 """
@@ -21,7 +21,14 @@ from fpc_core.training.stages import StageLoss, encode_memory
 
 
 def one_run(dataset: Dataset, config: ModelConfig, settings: TrainSettings, out: Path) -> dict:
-    """The gradients of one step of the second stage, the memory, and the weights and losses of a whole training."""
+    """Return the gradients of one step of the second stage, the gallery memory, and the results of a whole training.
+
+    Args:
+        dataset: Dataset to train on.
+        config: Configuration of the model.
+        settings: Settings of the training.
+        out: Folder for the files of the training.
+    """
     with distributed.process_group(torch.device("cpu")):
         images = load_training_images(dataset, config)
         torch.manual_seed(0)
@@ -30,7 +37,7 @@ def one_run(dataset: Dataset, config: ModelConfig, settings: TrainSettings, out:
         loss = StageLoss(model, settings, images)
         if distributed.world_size() > 1:
             loss = DistributedDataParallel(loss, find_unused_parameters=True, forward_sync_buffers=False)
-        rows = torch.arange(12)  # three identities' four images would not share out; twelve rows do
+        rows = torch.arange(12)  # A number of rows that two processes can share equally.
         loss(normalise(images.pixels[distributed.local_shard(rows)], config), rows, 1, memory).backward()
         gradients = {name: each.grad for name, each in model.named_parameters() if each.grad is not None}
         losses: list[float] = []
@@ -47,5 +54,7 @@ def one_run(dataset: Dataset, config: ModelConfig, settings: TrainSettings, out:
 if __name__ == "__main__":
     data, folder = Path(sys.argv[1]), Path(sys.argv[2])
     job = torch.load(folder / "job.pt", weights_only=True)
-    found = one_run(open_dataset(data), ModelConfig(**job["config"]), TrainSettings(**job["settings"]), folder / "pair")
-    torch.save(found, folder / f"rank{found['rank']}.pt")
+    result = one_run(
+        open_dataset(data), ModelConfig(**job["config"]), TrainSettings(**job["settings"]), folder / "pair"
+    )
+    torch.save(result, folder / f"rank{result['rank']}.pt")

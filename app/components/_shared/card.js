@@ -91,7 +91,7 @@ function cardPitch(row) {
 }
 
 /**
- * Put cards into a row in this order. Cards that were already in the row slide to their new position, unless the
+ * Put cards into a row in the given order. Cards that were already in the row slide to their new position, unless the
  * visitor prefers reduced motion.
  * @param {Host} row
  * @param {any[]} nodes
@@ -109,7 +109,7 @@ function placeCards(row, nodes) {
   });
   if (keep.has(focused) && tree.activeElement !== focused) focused.focus({ preventScroll: true });
   if (!glide) return;
-  // Animations are added up, so that a card that is moved again while it slides continues from its current position.
+  // Animations are added up, so a card that has to move again while it slides continues from its current position.
   const options = { duration: 220, easing: "ease-out", composite: "add" };
   nodes.forEach((node, index) => {
     const from = before.get(node);
@@ -158,7 +158,7 @@ function drawStrip(node, strip, { pick = null, makeImage = () => element("img") 
 }
 
 /**
- * Make one card of a strip the only one that Tab reaches; arrow keys move on from it.
+ * Make one card of a strip the only one that the Tab key reaches. Arrow keys move the focus from it to others.
  * @param {Iterable<any>} cards
  * @param {any} stop
  */
@@ -167,7 +167,7 @@ function setTabStop(cards, stop) {
 }
 
 /**
- * Draw the strips of a component below each other, reusing existing sections.
+ * Draw the strips of a component one below the other, reusing existing sections.
  * @param {Host} root
  * @param {Strip[]} strips
  * @param {StripOptions} options

@@ -83,8 +83,8 @@ const RETRY_DELAY = 2000; // Milliseconds before a message is sent again.
 
 /**
  * Send a message now and repeat it until `host.timer` is cleared, because a message that arrives during a run of the
- * page may be lost. The delay doubles every time. Nothing is sent while the page runs, because the page may already be
- * responding and would run again, nor while the visitor leaves for another page.
+ * page may be lost. The delay doubles every time. No repetition is sent while the page runs, because the page may
+ * already be responding and would run again. Nothing is sent while a clicked link is opening another page.
  * @param {Host} host
  * @param {() => void} send
  * @param {number} delay milliseconds until the first repetition

@@ -118,8 +118,8 @@ class LiveStore extends EventTarget {
   }
 
   /**
-   * Return the data for the keep rate that the slider shows, or null if it must come from the server. In that case
-   * views do not change. Before the sliders are mounted, no value is known.
+   * Return the data for the keep rate that the slider shows, or null if the browser does not have it. In that case
+   * views do not change. Before the sliders are mounted, the result is null too.
    * @returns {LiveMatch | null}
    */
   match() {
@@ -138,8 +138,8 @@ class LiveStore extends EventTarget {
   }
 
   /**
-   * Return the transport plan of the selected hit at the keep rate that the slider shows. It is null if it is not
-   * computed yet or if the hit is not shortlisted at this keep rate.
+   * Return the transport plan of the selected hit at the keep rate that the slider shows, or null if it is not computed
+   * yet or the hit is not shortlisted at this keep rate.
    * @returns {(Pair & {row: number}) | null}
    */
   pair() {
@@ -148,7 +148,7 @@ class LiveStore extends EventTarget {
   }
 
   /**
-   * Call paint() in an animation frame after every change, until unfollow(root) is called.
+   * Call `paint` in an animation frame after every change, until `unfollow(root)` is called.
    * @param {Host} root
    * @param {() => void} paint
    */
@@ -160,7 +160,7 @@ class LiveStore extends EventTarget {
   }
 
   /**
-   * End the calls that follow(root) has started.
+   * Stop the calls that `follow(root)` has started.
    * @param {Host} root
    */
   unfollow(root) {

@@ -38,8 +38,8 @@ function shade(colours, share, opacity = 1) {
 const percent = (share, digits = 2) => `${(100 * share).toFixed(digits)} %`;
 
 /**
- * What a grid does while the pointer draws a line over patches: `start` and `extend` are called with a patch, `end` when
- * the pointer is released, and `cancel` when the browser takes the pointer away.
+ * Callbacks of a grid on which the pointer draws lines over patches: `start` and `extend` receive a patch, `end` is
+ * called when the pointer is released, and `cancel` when the browser ends the drag, for example to scroll.
  * @typedef {{start: (index: number) => void, extend: (index: number) => void, end: () => void, cancel: () => void}} Strokes
  */
 

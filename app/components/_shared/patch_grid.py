@@ -35,7 +35,7 @@ def parts(name: str, *scripts: str) -> dict[str, Any]:
 
 
 def component(name: str, *scripts: str) -> Callable[..., Any]:
-    """Register a component, which uses the shared files, and return the function that mounts it.
+    """Register a component that uses the shared files, and return the function that mounts it.
 
     Args:
         name: Name of the component and of its folder.
@@ -47,7 +47,7 @@ def component(name: str, *scripts: str) -> Callable[..., Any]:
 def geometry(config: ModelConfig) -> dict[str, int | str]:
     """Return the patch grid in pixels of the model's input, and the visitor's style of dropped patches.
 
-    The result is for `Geometry` of patch_geometry.js.
+    The browser makes a `Geometry` (patch_geometry.js) of the result.
     """
     (rows, columns), (height, width) = config.grid, config.image_size
     return {

@@ -51,7 +51,13 @@ def received(
 
 
 def is_small(value: Any, max_values: int, max_characters: int) -> bool:
-    """Return whether a JSON value is within both limits. The running time depends only on the limits."""
+    """Return whether a JSON value is within both limits. The running time depends only on the limits.
+
+    Args:
+        value: Value of any JSON type.
+        max_values: Maximum number of values, on all levels together.
+        max_characters: Maximum number of characters in all strings.
+    """
     pending = [value]
     while pending:
         item = pending.pop()

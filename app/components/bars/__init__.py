@@ -42,12 +42,23 @@ class Bar:
 
 
 def bars(all_bars: Sequence[Bar], *, key: str, about: str) -> None:
-    """Draw bars from top to bottom; `about` describes them for screen readers."""
+    """Draw bars from top to bottom.
+
+    Args:
+        all_bars: Bars to draw.
+        key: Key of the component.
+        about: Description for screen readers.
+    """
     _mount(key=key, data={"about": about, "bars": [asdict(bar) for bar in all_bars]})
 
 
 def timing_bars(seconds: Mapping[str, float], reused: frozenset[str]) -> tuple[Bar, ...]:
-    """Return one bar per stage of a search with its duration in milliseconds; bars of cached stages are hollow."""
+    """Return one bar per stage of a search, with its duration in milliseconds.
+
+    Args:
+        seconds: Duration of each stage in seconds, by name.
+        reused: Names of the stages whose results came from a cache; their bars are hollow.
+    """
     longest = max(seconds.values(), default=0.0) or 1.0
     return tuple(
         Bar(

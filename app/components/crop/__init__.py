@@ -1,7 +1,7 @@
 """Boxes that a visitor places on a photo, each of which is cut out as an image of one person.
 
-Own code: cropperjs 2 has several boxes and keys, but the Tab key does not reach its boxes, they do not say where they
-are, and its keys work only on the box that was clicked last.
+cropperjs 2 is not used, although it supports several boxes: the Tab key does not reach them, screen readers cannot read
+their positions, and its keys act only on the box that was clicked last.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SMALLEST_BOX = 32  # Minimum height of a box in pixels of the photo, if the phot
 _mount = st.components.v2.component(
     "fpc_crop",
     html='<div data-root="" class="fpc-crop" translate="no"></div>',
-    # Streamlit's dialogs keep the focus among the elements that they find, and those in a shadow tree are not.
+    # Streamlit's dialogs keep the focus among the elements that they find. They find none inside a shadow tree.
     isolate_styles=False,
     css=source("crop/crop.css"),
     js=source("_shared/dom.js", "crop/boxes.js", "crop/crop.js"),
@@ -57,8 +57,8 @@ def crop(
         photo: Height and width of the photo in pixels.
         target: Height and width of the model's input in pixels, whose shape every box has.
         whole: Sentence on the effect of using the whole image.
-        answer: Number that changes when a decision was refused, after which the visitor can decide again.
-        key: Key of the component; another photo needs another one.
+        answer: Number that changes when the server refuses a decision, so that the visitor can decide again.
+        key: Key of the component, different for each photo.
         on_done: Callback that receives the decision before the rerun.
     """
 
@@ -88,13 +88,14 @@ def read_choice(value: Any, photo: Size, target: Size) -> CropChoice:
     """Check a report of the tool.
 
     Args:
-        value: What the browser sent.
+        value: Report from the browser: {action, boxes}.
         photo: Height and width of the photo in pixels.
         target: Height and width of the model's input in pixels.
 
     Raises:
-        ValueError: The action is unknown, or there are too many or invalid boxes. A missing value raises KeyError, and
-            one of another type TypeError.
+        ValueError: The action is unknown, or there are too many or invalid boxes.
+        KeyError: The action or the boxes are missing.
+        TypeError: A value has another type.
     """
     action, reported = CropAction(value["action"]), value["boxes"]
     if not isinstance(reported, list) or len(reported) > MAX_BOXES:

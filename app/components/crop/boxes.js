@@ -3,7 +3,7 @@
 
 /** @typedef {{left: number, top: number, width: number, height: number}} Box */
 /**
- * The photo: its size, and what boxes on it may be: width / height, and the range of their heights.
+ * Size of the photo, and the allowed shape (ratio = width / height) and heights of boxes on it.
  * @typedef {{width: number, height: number, ratio: number, smallest: number, largest: number}} Photo
  */
 
@@ -11,7 +11,7 @@ const POSITIONS = 24; // Number of positions that are tried for a new box.
 const clampTo = (value, low, high) => Math.max(low, Math.min(high, value));
 
 /**
- * Return the box nearest to these numbers that has the right shape and is inside the photo.
+ * Return the box nearest to the given position and height that has the right shape and is inside the photo.
  * @param {number} left
  * @param {number} top
  * @param {number} height
@@ -52,7 +52,7 @@ function scaleBox(box, factor, photo) {
 }
 
 /**
- * Return the box of some height around a point.
+ * Return the box of the given height that is centred on a point or, at the edges of the photo, nearest to it.
  * @param {number} x
  * @param {number} y
  * @param {number} height
@@ -106,7 +106,7 @@ function drawnBox(from, to, photo) {
 }
 
 /**
- * Return another box, of the size of the last one, where it covers the others least.
+ * Return a new box with the size of the last one, at the position where it overlaps the others least.
  * @param {Box[]} boxes
  * @param {Photo} photo
  */
@@ -134,7 +134,7 @@ function overlap(one, other) {
 }
 
 /**
- * Return a text that says where a box is, also for screen readers.
+ * Return a text on the position and size of a box, also for screen readers.
  * @param {Box} box
  * @param {number} index index of the box
  * @param {number} count number of boxes

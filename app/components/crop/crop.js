@@ -1,9 +1,9 @@
-// Boxes on a preview of the visitor's photo. The browser holds them until the visitor has decided, and then sends them
-// once, with the decision, by `setTriggerValue("done", {action, boxes})`.
+// Boxes on a preview of the visitor's photo. The browser stores them until the visitor has decided, and then sends them
+// with the decision by `setTriggerValue("done", {action, boxes})`.
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const CORNERS = ["nw", "ne", "sw", "se"];
 const TAP = 6; // Maximum distance in CSS pixels between press and release of a tap.
-const GROWTH = 1.08; // Factor of a step of Larger and Smaller.
+const GROWTH = 1.08; // Factor by which Larger and Smaller scale a box.
 const ZOOMS = [1, 1.5, 2, 3, 4];
 const HELP = "Click or tap a person to add a box, or draw one. Drag a box or its corners to fit.";
 const KEYS = "Keys: Tab select · arrows move, Shift farther · +/− resize · Del remove.";
@@ -24,7 +24,7 @@ class CropTool {
     this.draw = oncePerFrame(() => this.drawAll());
     this.build();
     root.addEventListener("keydown", (event) => {
-      // Shortcuts of the page must not react; Escape closes the dialog, and Tab moves on.
+      // The page's shortcuts must not react. Escape still closes the dialog, and Tab still moves the focus.
       if (event.key !== "Escape" && event.key !== "Tab") event.stopPropagation();
     });
   }
@@ -246,9 +246,9 @@ class CropTool {
     this.drawShade();
     const count = this.boxes.length;
     const chosen = this.selected === null ? undefined : this.boxes[this.selected];
-    const full = count >= this.data.maxBoxes ? ` · ${count} boxes is the most` : "";
+    const full = count >= this.data.maxBoxes ? ` · the maximum is ${count} boxes` : "";
     const where = chosen ? describeBox(chosen, this.selected, count) + full : "No box yet.";
-    const text = this.busy ? "One moment …" : where;
+    const text = this.busy ? "Processing …" : where;
     if (this.description.textContent !== text) this.description.textContent = text;
     this.actions.queries.textContent = count > 1 ? `Use as ${count} queries` : "Use as query";
     this.actions.gallery.title = "Search only in these boxes, until you reload or close the page";

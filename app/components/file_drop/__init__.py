@@ -12,9 +12,9 @@ _mount = st.components.v2.component(
 
 
 def file_drop(uploader: str) -> None:
-    """Mount the invisible component, which hands files to Streamlit's own uploader; no file passes through messages.
+    """Mount the invisible component. It passes files to Streamlit's own uploader and sends none to the server itself.
 
     Args:
-        uploader: Key of the uploader; "-" and a number may follow it, as in `refused_file.uploader_key`.
+        uploader: Key of the uploader, to which `refused_file.uploader_key` may add "-" and a number.
     """
     _mount(key="file-drop", data={"uploader": uploader})

@@ -1,9 +1,9 @@
-// Hands a file that is dropped or pasted anywhere on the page to the input of Streamlit's uploader, as if
-// the visitor had chosen it there. All limits and checks of the uploader apply.
+// Passes a file that is dropped or pasted anywhere on the page to the input of Streamlit's uploader, as if the visitor
+// had chosen it there. All limits and checks of the uploader apply.
 const HINT = "Drop an image to search with it";
-const HINT_MS = 1000; // Time without a new event after which a drag is over, for example outside of the window.
+const HINT_MS = 1000; // Time without a new event after which a drag counts as ended, for example outside the window.
 
-/** The files that are dropped or pasted on the pages of this browser tab. */
+/** Handles files that are dropped or pasted on the pages of this browser tab. */
 class FileDrop {
   uploader = ""; // Start of the key of the uploader.
   #hint = document.createElement("div");
@@ -20,7 +20,7 @@ class FileDrop {
     document.addEventListener("paste", (event) => this.#pasted(event));
   }
 
-  /** The uploader's input; null on pages without it. */
+  /** Return the uploader's input, or null on pages without an uploader. */
   get #input() {
     const nodes = [...document.querySelectorAll(`[class*="st-key-${this.uploader}"]`)];
     const own = nodes.find((node) => [...node.classList].some((name) => this.#isUploader(name)));
@@ -55,7 +55,7 @@ class FileDrop {
   /** @param {ClipboardEvent} event */
   #pasted(event) {
     const image = [...(event.clipboardData?.files ?? [])].find(isImage);
-    const hasText = event.clipboardData?.types.includes("text/plain"); // An office program copies both.
+    const hasText = event.clipboardData?.types.includes("text/plain"); // Office programs copy text together with an image of it.
     if (!image || (hasText && isEditable(event.composedPath()[0])) || !this.#input) return;
     event.preventDefault();
     this.#upload(image);

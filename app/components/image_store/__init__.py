@@ -14,5 +14,10 @@ _mount = st.components.v2.component(
 
 
 def image_store(images: Mapping[str, str], *, key: str) -> None:
-    """Send images to the browser, as data URIs by image key."""
+    """Send images to the browser.
+
+    Args:
+        images: Data URIs by image key.
+        key: Key of the component.
+    """
     _mount(key=key, data=dict(images), height=1)

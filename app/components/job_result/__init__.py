@@ -23,8 +23,8 @@ _mount = st.components.v2.component(
 def job_result(name: Literal["grid", "pairs", "heat"], about: str, job: Job, fragment: str) -> None:
     """Send the result of a job to the browser once it is finished. Call this in a fragment.
 
-    Until then, the browser polls the job, less often if many jobs are active. A result can have a megabyte, so it is
-    sent only once, and again if the browser requests it because it no longer has it.
+    Until then, the browser polls the job, less often if many jobs are active. A result can be a megabyte in size, so it
+    is sent only once. The browser can request it again if it has discarded it.
 
     Args:
         name: Kind of the result: "grid" for `prefetch.keep_rate_grid`, "pairs" for `keep_rate_pairs` or "heat" for

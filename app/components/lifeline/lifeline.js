@@ -1,5 +1,5 @@
-// Lifelines of single patches through the blocks. The pinned query patch is shown, which the URL shares with the
-// transport view. While the pointer is on another patch, that patch is shown.
+// Lifelines of single patches through the blocks. The view shows the patch under the pointer or, without one, the pinned
+// query patch, which is the same as in the transport view.
 
 const WIDTH = 460;
 
@@ -228,7 +228,7 @@ class LifelineView {
     const step = (WIDTH - 12) / keepRates.length;
     const [bottom, height] = [74, 60];
     const steps = falls.map((row) => (row[index] < 0 ? dropping.length + 1 : dropping.indexOf(row[index]) + 1));
-    const label = `It is kept at ${steps.filter((value) => value > dropping.length).length} of ${keepRates.length} keep rates`;
+    const label = `Kept at ${steps.filter((value) => value > dropping.length).length} of ${keepRates.length} keep rates`;
     const svg = svgElement("svg", { viewBox: `0 0 ${WIDTH} 112`, role: "img", "aria-label": label });
     keepRates.forEach((rate, at) => {
       const tall = (height * steps[at]) / (dropping.length + 1);

@@ -68,7 +68,7 @@ function drawSlider(root, slider) {
     event.preventDefault();
     live.setFromKeyboard({ [slider.name]: next });
   });
-  // The thumb's centre stays half its width, 8 px, inside the track.
+  // The ends of the track are 8 px, half the thumb's width, beyond the first and last position of the thumb's centre.
   const tick = document.createElement("span");
   tick.className = "tick";
   tick.title = `Paper: ${slider.paper}`;
@@ -88,10 +88,10 @@ function drawSlider(root, slider) {
   root.sliders.set(slider.name, { slider, input, value, note });
 }
 
-// Return the progress of the background job as text. Until it is finished, a keep rate has an effect only on release.
+// Return the progress of the background job as text. Until it is finished, the keep rate has an effect only on release.
 function gridNote() {
   const { progress, answer, grid } = live;
-  if (answer?.byHand) return "Only for the model's choice: you prune by hand";
+  if (answer?.byHand) return "No effect while you prune by hand";
   if (!answer || progress?.key !== answer.key) return "";
   if (progress.error) return `Updates on release: ${progress.error}`;
   return grid?.key === answer.key

@@ -17,7 +17,14 @@ _mount = component("margin")
 def margin_data(
     margin: Margin, names: tuple[str, str], shares: tuple[float | None, float | None], alpha: float
 ) -> dict[str, Any]:
-    """Return the data for `MarginView.show` in margin.js; the arguments are those of `margin_rows`."""
+    """Return the data for `MarginView.show` in margin.js.
+
+    Args:
+        margin: Comparison of the two hits.
+        names: Names of winner and loser.
+        shares: Decoder attention of winner and loser; None for a hit that the decoder does not read.
+        alpha: Weight of D_EMD in D.
+    """
     return {
         "names": names,
         "patches": encode_float32(margin.patches),
@@ -28,5 +35,12 @@ def margin_data(
 
 
 def margin(data: dict[str, Any], images: Sequence[str], config: ModelConfig, *, key: str) -> None:
-    """Draw the result of `margin_data`. `images` has the data URIs of winner, query and loser."""
+    """Draw a comparison of two hits.
+
+    Args:
+        data: Result of `margin_data`.
+        images: Data URIs of winner, query and loser.
+        config: Configuration of the model.
+        key: Key of the component.
+    """
     _mount(key=key, data={"margin": data, "pictures": list(images), "grid": geometry(config)})

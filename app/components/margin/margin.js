@@ -34,7 +34,7 @@ class MarginView {
 
   side(colour) {
     const [figure, name, image] = [element("figure", "side"), element("figcaption"), element("img")];
-    figure.style.setProperty("--speaks", `rgb(${colour})`);
+    figure.style.setProperty("--tone", `rgb(${colour})`);
     figure.append(name, image);
     return { figure, name, image };
   }

@@ -43,11 +43,13 @@ _mount = st.components.v2.component(
 
 @dataclass(frozen=True)
 class Painter:
-    """What the visitor needs to drop patches by hand.
+    """State and callback of the editor with which a visitor drops patches by hand.
 
     Attributes:
-        survived: (N,) number of dropping blocks that each patch survives by the visitor's choice; None for the model's.
-        model: (N,) the same by the model's choice; None if it is not known, because it is what the masks show.
+        survived: (N,) number of dropping blocks that each patch survives by the visitor's choice; None while the model
+            chooses.
+        model: (N,) number of dropping blocks that each patch survives by the model's choice; None if the masks already
+            show this choice.
         on_paint: Callback that receives one digit per patch, as in `survived`, or an empty text for the model's choice.
     """
 
@@ -83,7 +85,7 @@ def masks(
         story: Result of `drop_story`, from which the browser writes a sentence below the masks; None for no sentence.
         compact: Whether the cards have only one line of text each.
         width: Width of a card, as a CSS length.
-        painter: With which the visitor can drop patches by hand; None if that is not offered.
+        painter: Editor for dropping patches by hand; None to offer no editor.
     """
     read = partial(_read_painted, patches=config.patches, blocks=len(blocks))
 
@@ -115,10 +117,19 @@ def masks(
 
 
 def _read_painted(value: Any, patches: int, blocks: int) -> tuple[str, int]:
-    """Return the digits and the serial number of a report. Raises ValueError if the digits are no choice of patches."""
+    """Return the digits and the serial number of a report.
+
+    Args:
+        value: Report of the browser.
+        patches: Number of patches.
+        blocks: Number of pruning layers.
+
+    Raises:
+        ValueError: The digits are invalid.
+    """
     survived = value["survived"]
     if not isinstance(survived, str) or len(survived) not in (0, patches):
-        raise ValueError(f"the choice must have one digit for each of the {patches} patches")
+        raise ValueError(f"the report must have one digit for each of the {patches} patches")
     kept = str(blocks)
     if survived and not (set(survived) <= set(map(str, range(blocks + 1))) and kept in survived):
         raise ValueError(f"the digits must be in 0..{kept}, and one must be {kept}")

@@ -3,13 +3,13 @@
 class MaskEditor {
   /** @type {(survived: string) => void} sends the visitor's choice to the server, empty for the model's choice */
   send = () => {};
-  /** @type {() => number[] | null} returns the masks on screen, from which the visitor starts */
+  /** @type {() => number[] | null} returns the masks on screen, with which the visitor starts */
   shown = () => null;
-  /** @type {number[] | null} what the model would choose; null if the server has not sent it */
+  /** @type {number[] | null} the model's choice; null if the server has not sent it */
   model = null;
   /** @type {{layer: number, index: number} | null} */
   hovered = null;
-  /** @type {WeakMap<PatchGrid, number[]>} the state that the labels of a grid describe */
+  /** @type {WeakMap<PatchGrid, number[]>} the masks that the labels of a grid describe */
   labelled = new WeakMap();
 
   /**
@@ -29,7 +29,7 @@ class MaskEditor {
       tools.append(node);
       return node;
     };
-    this.undoButton = button("Undo", "Take the last change back (Ctrl+Z)", () => this.undo());
+    this.undoButton = button("Undo", "Undo the last change (Ctrl+Z)", () => this.undo());
     this.modelButton = button("Model's choice", "Start again from the patches that the model drops", () =>
       this.change(this.painting.replace(this.model)),
     );
@@ -52,7 +52,7 @@ class MaskEditor {
 
   start() {
     const survived = this.shown();
-    if (!survived) return; // The first answer of the server is not there yet.
+    if (!survived) return; // The server has not sent its first answer yet.
     this.model = [...survived];
     this.painting.start(survived);
     this.change(true);
@@ -68,8 +68,8 @@ class MaskEditor {
   }
 
   /**
-   * Show a change and send it to the server.
-   * @param {boolean} changed whether there is one
+   * Repaint, and send the choice to the server if it has changed.
+   * @param {boolean} changed whether a patch has changed
    */
   change(changed) {
     if (changed) this.send(this.painting.survived?.join("") ?? "");
@@ -77,7 +77,7 @@ class MaskEditor {
   }
 
   /**
-   * Take the state that the server has in the URL. The history stays if it is the state on screen.
+   * Apply the choice that the server has sent. If it equals the choice on screen, the undo history is not cleared.
    * @param {string} text one digit per patch, or empty for the model's choice
    */
   receive(text) {
@@ -149,7 +149,7 @@ class MaskEditor {
     if (this.hovered?.layer === layer) ring(context, geometry.cell(this.hovered.index), "#ffb000", 2);
   }
 
-  /** Show whether the mode is on and what the buttons can do now. */
+  /** Update the state of the switch and the buttons. */
   drawTools() {
     this.toggle.setAttribute("aria-pressed", String(this.isOn));
     this.tools.hidden = !this.isOn;

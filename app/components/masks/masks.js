@@ -35,7 +35,8 @@ function maskStrip(match, { blocks, notes, compact }, byHand = false) {
 const INSTRUCTION = "Draw on a mask to drop or keep patches there, or on the first image for all layers.";
 
 /**
- * Return how many patches were dropped and what they show: `drop_sentence` of fpc_core/explain/sentences.py, shortened.
+ * Return a sentence on how many patches were dropped and what they show. It is a shorter form of `drop_sentence` in
+ * fpc_core/explain/sentences.py.
  * @param {{survived: number[]}} match
  * @param {{blocks: number[], story: {how: string, areas: Record<string, string>} | null}} data
  * @param {number} gamma keep rate of the match
@@ -65,7 +66,7 @@ function drawMask(canvas, image, geometry, survived, stage) {
 }
 
 /**
- * Return the editor of a component, which the first call with a painter makes. Null without a painter.
+ * Return the editor of a component, which is created in the first call with a painter, or null without a painter.
  * @param {Host} root
  * @param {HTMLElement} parentElement
  * @param {any} data
@@ -129,7 +130,8 @@ export default function ({ data, parentElement, setStateValue }) {
     setText(story, editor.isUnchanged ? INSTRUCTION : dropSentence(match, data, live.view.gamma, true));
   };
   const shownMatch = () => {
-    // The answer in the live store may belong to another query, unless the server has not answered the last change yet.
+    // The answer in the live store may belong to another query if the keys differ. They also differ for the same query
+    // while the server has not answered the last change in the editor.
     const isCurrent = live.answer?.key === data.key || (editor && root.sent > data.painter.serial);
     return data.survived ? data : isCurrent ? live.match() : null;
   };

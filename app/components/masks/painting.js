@@ -13,8 +13,8 @@ const MAX_UNDO = 200; // Maximum number of strokes that can be undone.
 const isDroppedAt = (survived, layer, layers) => survived < (layer === ALL ? layers : layer + 1);
 
 /**
- * Return how many layers keep a patch after the brush has dropped or kept it in the mask of a layer. Later masks are
- * parts of earlier ones, so a patch that is dropped leaves the later masks too, and one that is kept joins the earlier.
+ * Return how many layers keep a patch after the brush has dropped or kept it in the mask of a layer. Every mask contains
+ * the later ones, so dropping a patch removes it from later masks too, and keeping it adds it to earlier masks too.
  * @param {number} survived
  * @param {number} layer
  * @param {boolean} drops
@@ -44,11 +44,11 @@ function patchesBetween(from, to, columns) {
   );
 }
 
-/** The visitor's choice of patches, the stroke that is being drawn, and what can be undone. */
+/** The visitor's choice of patches, the stroke that is being drawn, and the undo history. */
 class Painting {
-  /** @type {number[] | null} null while the model chooses */
+  /** @type {number[] | null} number of layers that keep each patch; null while the model chooses */
   survived = null;
-  /** @type {number[][]} earlier states, the last one first to be restored */
+  /** @type {number[][]} earlier states that can be restored, the oldest first */
   history = [];
   /** @type {{layer: number, drops: boolean, last: number, before: number[]} | null} */
   stroke = null;
@@ -74,7 +74,7 @@ class Painting {
   }
 
   /**
-   * Replace all patches, which can be undone.
+   * Replace the choice of all patches. This can be undone.
    * @param {number[]} survived
    * @returns {boolean} whether a patch has changed
    */
@@ -86,7 +86,7 @@ class Painting {
   }
 
   /**
-   * Begin a stroke, which does the opposite of what the first patch is in the mask of the layer.
+   * Begin a stroke. It drops patches if the first patch is kept in the mask of the layer, and otherwise keeps them.
    * @param {number} patch
    * @param {number} layer
    */
@@ -128,15 +128,15 @@ class Painting {
     return changed;
   }
 
-  /** Take the stroke back, as if it had not been begun. */
+  /** Discard the stroke. */
   cancel() {
     this.survived = this.stroke?.before ?? this.survived;
     this.stroke = null;
   }
 
   /**
-   * Take the last change back.
-   * @returns {boolean} whether there was one
+   * Undo the last change.
+   * @returns {boolean} whether there was a change to undo
    */
   undo() {
     if (this.stroke || !this.history.length) return false;

@@ -19,7 +19,7 @@ from fpc_core.data.occluder_rendering import POLE_SHADE, TILE_WIDTH, tile
 from fpc_core.data.occluders import MAX_OCCLUDERS, MAX_POINTS, CutOut, Scene, Texture
 from fpc_core.io.dataclass_json import to_plain
 
-MAX_VALUES = MAX_OCCLUDERS * (4 * MAX_POINTS + 20)  # Limit that is above the number of values in the largest scene.
+MAX_VALUES = MAX_OCCLUDERS * (4 * MAX_POINTS + 20)  # More values than the largest valid scene has.
 MAX_CHARACTERS = MAX_OCCLUDERS * 1000  # Maximum number of characters in all texts of a scene.
 _mount = st.components.v2.component(
     "fpc_occluder",

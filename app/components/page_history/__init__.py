@@ -1,4 +1,4 @@
-"""Keep the browser's history to one entry per page, and page links safe from messages of the page they leave."""
+"""Give each visited page and each choice one entry in the browser's history, and keep messages from undoing a click."""
 
 from __future__ import annotations
 

@@ -1,38 +1,43 @@
-// One entry in the browser's history for each choice and each clicked page link, and no message that would undo a click.
+// Gives each choice and each clicked page link one entry in the browser's history, and prevents messages that would undo
+// a click.
 const NAVIGATION_MS = 15_000; // Longest time that a clicked page link blocks automatic messages.
-// Query parameters of a visitor's choices that Back undoes, with the prefix of a page or side, as in l_gamma.
+// Matches the query parameters of choices that Back undoes, with or without the prefix of a page or side, as in l_gamma.
 const CHOICES = /^(\w+_)?(gamma|alpha|k|drop|variant|solver|epsilon|query|weights)$/;
 
 /**
  * The page that a clicked link leads to, until the browser shows its address.
  *
- * A message between the click and the start of the new page would undo the click: Streamlit sends the old page with it,
- * and of two waiting requests the page of the newer one wins (`repeatUntilAnswered` in dom.js).
+ * A message between the click and the start of the new page would undo the click: it names the old page, and of two
+ * waiting requests Streamlit runs the page of the newer one. See `repeatUntilAnswered` in dom.js.
  *
- * Streamlit changes the address in two steps, first the query and then the path. Both would be entries of the history,
- * and Back would lead to the old page with the query of the new one.
+ * Streamlit changes the address in two steps, first the query and then the path. With a history entry for each step,
+ * Back would lead to the old page with the query of the new one.
  */
 class Navigation {
   #target = "";
   #since = -Infinity;
   #halfway = false;
-  #acted = false; // Whether the visitor has done something since the last change of the address.
+  #acted = false; // Whether the visitor has acted (see `act`) since the last change of the address.
 
   /**
-   * Note that the visitor pressed something. The next change of the address is then an entry of the history. Further
-   * ones until the visitor acts again belong to the same choice: a preset, for example, changes several parameters.
+   * Record that the visitor pressed a key or the pointer, dropped or pasted something. The next change of the address
+   * becomes an entry of the history. Further changes before the next action belong to the same choice, because, for
+   * example, a preset changes several parameters.
    */
   act() {
     this.#acted = true;
   }
 
-  /** Note that Back or Forward was pressed. Corrections that the page makes afterwards do not add an entry. */
+  /** Record that Back or Forward was pressed. Changes that the page makes in response do not add an entry. */
   goBackOrForward() {
     this.#acted = false;
   }
 
-  /** @param {MouseEvent} event a click anywhere on the page */
-  note(event) {
+  /**
+   * Record the target of a clicked page link.
+   * @param {MouseEvent} event a click anywhere on the page
+   */
+  recordClick(event) {
     const link = /** @type {Element} */ (event.target)?.closest?.("a[href]");
     const elsewhere = event.ctrlKey || event.metaKey || event.shiftKey || link?.getAttribute("target") === "_blank";
     if (!link || elsewhere) return;
@@ -42,12 +47,13 @@ class Navigation {
     [this.#target, this.#since, this.#halfway] = [pathname, performance.now(), false];
   }
 
+  /** Whether a clicked link has not opened its page yet. */
   get pending() {
     return performance.now() - this.#since < NAVIGATION_MS && location.pathname !== this.#target;
   }
 
   /**
-   * Whether a change of the address replaces the newest entry of the history instead of adding one.
+   * Return whether a change of the address replaces the newest entry of the history instead of adding one.
    * @param {string | URL} address
    */
   replaces(address) {
@@ -60,8 +66,8 @@ class Navigation {
   }
 
   /**
-   * Whether a change of the address that Streamlit makes without an entry of the history gets one, because the visitor
-   * chose something with a widget.
+   * Return whether to add an entry of the history for a change of the address for which Streamlit adds none. This is so
+   * if the visitor has made a choice with a widget.
    * @param {string | URL} address
    */
   adds(address) {
@@ -78,7 +84,7 @@ class Navigation {
 if (!window.fpcNavigation) {
   const navigation = new Navigation();
   window.fpcNavigation = navigation;
-  document.addEventListener("click", (event) => navigation.note(event), true);
+  document.addEventListener("click", (event) => navigation.recordClick(event), true);
   for (const name of ["pointerdown", "keydown", "drop", "paste"])
     document.addEventListener(name, () => navigation.act(), true);
   window.addEventListener("popstate", () => navigation.goBackOrForward());

@@ -1,2 +1,2 @@
-// Invisible: installs `page_history/navigation.js`.
+// Invisible component that installs `page_history/navigation.js`.
 export default function () {}

@@ -1,4 +1,4 @@
-// Report each number once the page is painted. Live views draw in the next frame, so the report waits one more frame.
+// Reports each number once the page is painted. Live views draw in the next frame, so the report waits one more frame.
 /** @param {ComponentArgs<number>} args */
 export default function ({ data, parentElement, setTriggerValue }) {
   /** @type {Host} */

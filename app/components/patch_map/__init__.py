@@ -14,7 +14,14 @@ _mount = component("patch_map")
 
 
 def patch_map(maps: PatchMaps, image_of: Callable[[int | None], str], config: ModelConfig, *, key: str) -> None:
-    """Draw patch maps. `image_of` returns the data URI of the image in a gallery row, or of the query for None."""
+    """Draw patch maps.
+
+    Args:
+        maps: Values, labels and colour range of the maps.
+        image_of: Function that returns the data URI of the image in a gallery row, or of the query for None.
+        config: Configuration of the model.
+        key: Key of the component.
+    """
     low, high = maps.range
     data: dict[str, Any] = {
         "grid": geometry(config),

@@ -20,7 +20,13 @@ _mount = st.components.v2.component(
 
 
 def score_table(sheet: ScoreSheet, *, key: str, on_pick: Callable[[str], None]) -> None:
-    """Draw a table of scores. `on_pick` receives the `ScoreRow.pick` of a clicked recipe before the rerun."""
+    """Draw a table of scores.
+
+    Args:
+        sheet: Table to draw.
+        key: Key of the component.
+        on_pick: Callback that receives the `ScoreRow.pick` of a clicked recipe before the rerun.
+    """
 
     def on_change() -> None:
         choice = received(key, "picked", one_of({row.pick for row in sheet.rows if row.pick}))

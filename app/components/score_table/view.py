@@ -130,7 +130,12 @@ def score_sheet(table: ReportTable) -> ScoreSheet:
 
 
 def picked_row(pick: str, tables: tuple[ReportTable, ...]) -> tuple[ReportTable, int] | None:
-    """Return the table and row index of a clicked recipe, or None if these tables no longer contain it."""
+    """Return the table and row index of a clicked recipe, or None if the tables no longer contain it.
+
+    Args:
+        pick: `ScoreRow.pick` of the clicked row.
+        tables: Tables on the page.
+    """
     name, _, row = pick.rpartition("|")
     named = [table for table in tables if table.name == name]
     if not named or not row.isdigit() or int(row) >= len(named[0].rows) or not named[0].rows[int(row)].recipe:

@@ -1,5 +1,5 @@
-// A signed map over the positions of a sliding occluder: orange where it makes the rank or distance of the true match
-// worse, purple where better. Positions without an effect have no colour.
+// A signed map over the positions of a sliding occluder: orange where the occluder worsens the rank or distance of the
+// true match, purple where it improves them. Positions without an effect have no colour.
 const UNKNOWN = "rgba(255, 255, 255, 0.82)"; // Colour of a position whose effect is unknown.
 
 class SensitivityView {

@@ -45,11 +45,12 @@ function shortcutOf(shortcuts, event) {
   return shortcuts.find(({ keys }) => keys.includes(event.key) || keys.includes(event.key.toLowerCase()));
 }
 
-const SWITCH = "fpc-letter-keys"; // Speech input and shaky hands press letters by accident, so they can be switched off.
+// Storage key of the setting that switches off letters and digits, which speech input or a tremor can press by accident.
+const SWITCH = "fpc-letter-keys";
 let lettersWork = storage((store) => store.getItem(SWITCH)) !== "off";
 
 /**
- * Use the browser's storage, or return null if the visitor has blocked it; the switch then lasts until a reload.
+ * Use the browser's storage, or return null if the visitor has blocked it. The switch is then reset by a reload.
  * @param {(store: Storage) => any} use
  */
 function storage(use) {

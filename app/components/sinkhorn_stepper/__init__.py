@@ -27,5 +27,10 @@ export default function ({ data, parentElement }) {
 
 
 def sinkhorn_stepper(data: dict[str, Any], *, key: str) -> None:
-    """Draw the steps of the Sinkhorn algorithm; `data` comes from `fpc_core.lessons.stepper.stepper_data`."""
+    """Draw the steps of the Sinkhorn algorithm.
+
+    Args:
+        data: Result of `fpc_core.lessons.stepper.stepper_data`.
+        key: Key of the component.
+    """
     _mount(key=key, data=data)

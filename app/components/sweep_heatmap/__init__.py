@@ -20,7 +20,13 @@ _mount = st.components.v2.component(
 
 
 def heatmap_table(heatmap: Heatmap, *, key: str, on_pick: Callable[[str], None]) -> None:
-    """Draw a heat map. `on_pick` receives the id of a clicked cell before the rerun."""
+    """Draw a heat map.
+
+    Args:
+        heatmap: Heat map to draw.
+        key: Key of the component.
+        on_pick: Callback that receives the id of a clicked cell before the rerun.
+    """
 
     def on_change() -> None:
         choice = received(key, "picked", one_of({tile.id for line in heatmap.tiles for tile in line if tile.id}))

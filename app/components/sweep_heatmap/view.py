@@ -16,7 +16,15 @@ DARK, LIGHT = "#000000", "#ffffff"  # Text colours; each cell uses the one with 
 
 @dataclass(frozen=True)
 class Measure:
-    """A score that a heat map shows. Better values have brighter colours."""
+    """A score that a heat map shows. Better values have brighter colours.
+
+    Attributes:
+        name: Name of the score.
+        value: Function that returns the score of a cell.
+        text: Function that formats the score.
+        higher_is_better: Whether a higher score is better.
+        explanation: Explanation of the score beside the colour bar.
+    """
 
     name: str
     value: Callable[[SweepCell], float]
@@ -175,9 +183,11 @@ def heatmap(
 
 
 def best_cell(cells: Sequence[SweepCell], measure: Measure) -> SweepCell | None:
-    """Return the best cell by a measure, with ties broken by mAP, Rank-1 and low FLOPs, or None without cells.
+    """Return the best cell by a measure, or None without cells. Ties are broken by mAP, Rank-1 and low FLOPs.
 
-    Only keep rates with the most completed queries are considered.
+    Args:
+        cells: Cells to choose from. Of these, only cells with the most completed queries are considered.
+        measure: Score that decides.
     """
     known = max((cell.queries for cell in cells), default=0)
     return max(
@@ -208,13 +218,24 @@ def parse_cell_id(text: str) -> tuple[float, float, int]:
 
 
 def contrast(one: str, other: str) -> float:
-    """Return the contrast ratio of two hex colours by WCAG 2, from 1 to 21. Text needs at least 4.5."""
+    """Return the contrast ratio of two colours by WCAG 2, from 1 to 21. Text needs at least 4.5.
+
+    Args:
+        one: Colour in the form #rrggbb.
+        other: Colour in the form #rrggbb.
+    """
     lighter, darker = sorted((_luminance(one), _luminance(other)), reverse=True)
     return (lighter + 0.05) / (darker + 0.05)
 
 
 def _colours(goodness: Sequence[float], low: float, high: float) -> list[tuple[str, str]]:
-    """Return the background colour of each value, and the text colour that has more contrast with it."""
+    """Return the background colour of each value, and the text colour that has more contrast with it.
+
+    Args:
+        goodness: Values, of which higher ones are better.
+        low: Value of the first colour.
+        high: Value of the last colour.
+    """
     fraction = (np.array(goodness) - low) / (high - low) if high > low else np.ones(len(goodness))
     backgrounds = ["#" + "".join(f"{round(part):02x}" for part in colour) for colour in viridis(fraction).tolist()]
     return [(colour, max((DARK, LIGHT), key=lambda text: contrast(text, colour))) for colour in backgrounds]

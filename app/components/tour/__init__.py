@@ -35,5 +35,10 @@ class TourStep:
 
 
 def tour(steps: Sequence[TourStep], *, key: str = "tour") -> None:
-    """Draw the button; the tour can be left at every step, also with Escape."""
+    """Draw the button. Visitors can leave the tour at every step, also with the Escape key.
+
+    Args:
+        steps: Steps of the tour in order.
+        key: Key of the component.
+    """
     _mount(key=key, data={"steps": [asdict(step) for step in steps]})

@@ -5,7 +5,7 @@
 const GAP = 10; // Pixels between the ring, the card and the edges of the window.
 
 /**
- * Return where the card stands: below or above its target if it fits there, otherwise beside it, inside the window.
+ * Return the position of the card: below or above its target if it fits there, otherwise beside it, inside the window.
  * @param {{left: number, top: number, right: number, bottom: number}} target
  * @param {{width: number, height: number}} card
  * @param {{width: number, height: number}} view

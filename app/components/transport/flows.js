@@ -28,10 +28,10 @@ function totals(pair, geometry) {
   return { query, gallery, rowOf, targets, mass: sum(query.mass), emd: sum(query.emd) };
 }
 
-// Return the line below the images. The released solver moves nothing if no patch agrees with the other image.
+// Return the line below the images. The released solver moves no weight if no patch agrees with the other image.
 function sumText({ mass, emd }, dEmd) {
   if (mass === 0)
-    return `No patch of one image agrees with the other: nothing moves, and D_EMD is set to ${dEmd.toFixed(4)}`;
+    return `No patch of one image agrees with the other, so no weight moves and D_EMD is set to ${dEmd.toFixed(4)}`;
   return `Sum of all patch contributions ${emd.toFixed(4)} = D_EMD ${dEmd.toFixed(4)}`;
 }
 

@@ -2,7 +2,7 @@
 // A pair is {kept, plan, cost, queryMarginal, galleryMarginal, dEmd}; plan and cost are Float32Array of size
 // kept.length x patches.
 
-const MIN_FLOW_SHARE = 0.02; // Flows below this share of the heaviest one are not drawn, as they would be invisible.
+const MIN_FLOW_SHARE = 0.02; // Flows below this share of the heaviest one would be invisible, so they are not drawn.
 const PIN_COLOUR = "#ffb000";
 
 class TransportView {
@@ -138,7 +138,7 @@ class TransportView {
     this.onPin(this.sent);
   }
 
-  // Apply the server's pin, unless the server has not received the last pin set in the browser yet.
+  // Apply the server's pin, unless the server has not yet received the last pin that was set in the browser.
   receivePin(text) {
     if (this.sent !== undefined && this.sent !== text) return;
     this.sent = undefined;

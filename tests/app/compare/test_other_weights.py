@@ -1,4 +1,4 @@
-"""Compare with other weights on side B, run without a browser."""
+"""The Compare page with other weights on side B, without a browser."""
 
 import os
 import shutil
@@ -26,7 +26,7 @@ QUERY = "query/0003_c1_f0000002.png"
 
 @pytest.fixture(scope="module")
 def house(small_places, tmp_path_factory):
-    """A root with weights, the gallery memories of some of them, and the folder of these."""
+    """Create a root with weights and a cache folder with gallery memories of some of them, and return both folders."""
     house = tmp_path_factory.mktemp("house")
     cache = tmp_path_factory.mktemp("cache")
     torch.manual_seed(1)
@@ -100,11 +100,11 @@ def test_both_models_are_searched_and_named(compare, small_places, house):
     assert "Patches kept on one side only" in shown
 
 
-def test_weights_with_equal_file_names_are_told_apart(compare, house):
+def test_weights_with_equal_file_names_are_shown_with_their_folders(compare, house):
     (house[0] / "again").mkdir(exist_ok=True)
     shutil.copy(house[0] / "twin.safetensors", house[0] / "again" / "model.safetensors")
     FILE_INFO.clear()
-    shown = plain(with_weights(compare, "again/model.safetensors"))  # The gallery memory is that of the same weights.
+    shown = plain(with_weights(compare, "again/model.safetensors"))  # The gallery memory of the copied weights fits.
     assert f"weights {root_label()}/again/model.safetensors" in shown
     assert "How do the results differ?" in shown
 
@@ -123,13 +123,13 @@ def test_different_patch_grids_are_shown_without_marks(compare):
     assert float(other) > 0
 
 
-def test_what_was_copied_or_is_untrained_stands_next_to_the_ranking(compare):
+def test_copied_and_untrained_parts_are_named_next_to_the_ranking(compare):
     shown = plain(with_weights(compare, "transreid.pth"))
     assert "B: transreid.pth (TransReID): " in shown
     assert "copy of the last block" in shown or "copies of the last block" in shown
 
 
-def test_a_missing_gallery_memory_is_not_built_but_explained(compare, house):
+def test_a_missing_gallery_memory_is_explained_and_not_built(compare, house):
     before = sorted((house[1] / "memories").iterdir())
     page = with_weights(compare, "unbuilt.safetensors")
     shown = plain(page)
@@ -138,7 +138,7 @@ def test_a_missing_gallery_memory_is_not_built_but_explained(compare, house):
     assert str(house[0] / "unbuilt.safetensors") in shown
     assert "How do the results differ?" not in shown
     assert sorted((house[1] / "memories").iterdir()) == before
-    page.button(key="b-to-data")  # It opens the Data page with these weights.
+    page.button(key="b-to-data")  # The button that opens the Data page with these weights is there.
 
 
 def test_a_gallery_memory_in_another_folder_is_used(compare, house, small_places):
@@ -159,7 +159,7 @@ def test_a_gallery_memory_in_another_folder_is_used(compare, house, small_places
 def test_weights_that_do_not_exist_fall_back_with_a_message(compare, name):
     page = with_weights(compare, name)
     message = "do not exist in the folders that you can choose from. Using the weights of side A"
-    assert (message in plain(page)) is True  # Comparing the texts would fill the screen.
+    assert (message in plain(page)) is True  # `is True` keeps the long text out of the failure message.
     assert page.selectbox(key="b_weights").value == "same as A"
     assert "How do the results differ?" in plain(page)
 

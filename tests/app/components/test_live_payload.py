@@ -1,4 +1,4 @@
-"""The data of the live views: exact distances, match labels, and a key without live sliders."""
+"""The data of the live views: exact distances, match labels, and a key that ignores the live sliders."""
 
 import base64
 import threading
@@ -22,7 +22,7 @@ from fpc_core.workspace import open_workspace
 
 
 def encoding():
-    """2 x 2 patches; patch 3 falls in the first dropping block, patch 0 in the second."""
+    """Return an encoding of 2 x 2 patches: block 3 drops patch 3, and block 6 drops patch 0."""
     first = DropStage(3, torch.tensor([[0, 1, 2, 3]]), torch.rand(1, 4), torch.tensor([[2, 0, 1]]))
     second = DropStage(6, torch.tensor([[2, 0, 1]]), torch.rand(1, 3), torch.tensor([[1, 2]]))
     return Encoding(torch.zeros(1, 3, 8), (first, second), (2, 2), PruneSettings(blocks=(3, 6)))
@@ -84,7 +84,7 @@ def test_the_grid_has_all_rows_shortlisted_at_any_keep_rate():
     assert set(grid["people"]) == {"10", "11", "12"}
 
 
-def test_people_are_marked_as_the_evaluation_sees_them():
+def test_people_are_marked_by_the_match_rule_of_the_evaluation():
     records = [
         ImageRecord(Path("a.jpg"), 7, 0, "gallery"),
         ImageRecord(Path("b.jpg"), 7, 1, "gallery"),
@@ -148,4 +148,5 @@ def test_pairs_have_the_plan_at_every_keep_rate_that_shortlists_the_image(search
         assert pair["row"] == row
         assert pair["kept"] == found[rate].encoding.positions[0].tolist()
         emd = float((floats(pair["plan"]) * floats(pair["cost"])).sum())
-        assert emd == pytest.approx(pair["dEmd"], abs=2e-3)  # the solver's tolerance on the marginals
+        # The plan fulfils the marginals only within the solver's tolerance.
+        assert emd == pytest.approx(pair["dEmd"], abs=2e-3)

@@ -1,4 +1,4 @@
-"""The data of the margin component: a table and a sentence whose numbers add up, and the map."""
+"""The data of the margin component: table, sentence and map, whose numbers add up to the same margin."""
 
 import base64
 import json
@@ -62,17 +62,17 @@ def test_decoder_attention_is_shown_for_its_neighbours(sent):
 @pytest.mark.parametrize(
     ("tones", "chosen", "junk", "expected"),
     [
-        # a wrong hit is compared with the first true match, even far down
+        # A wrong hit is compared with the first true match, even if it has a low rank.
         ([OTHER, OTHER, OTHER, OTHER, MATCH], 10, False, ([11, 12, 14], 14)),
-        # a true match with the first wrong hit
+        # A true match is compared with the first wrong hit.
         ([MATCH, MATCH, OTHER, OTHER, OTHER], 10, False, ([11, 12], 12)),
-        # without either, or where nobody knows, with the nearest
+        # If there is no such hit, or if the identities are unknown, the nearest other hit is the default.
         ([MATCH, MATCH, MATCH, MATCH, MATCH], 11, False, ([10, 12], 10)),
         ([NEUTRAL] * 5, 12, False, ([10, 11], 10)),
-        # junk only where it is shown
+        # Junk images are candidates only if they are shown.
         ([JUNK, JUNK, JUNK, JUNK, OTHER], 14, False, ([], None)),
         ([JUNK, JUNK, JUNK, JUNK, OTHER], 14, True, ([10, 11], 10)),
-        # a wrong hit beyond those offered is not the default
+        # A wrong hit that is not among the offered candidates is not the default.
         ([MATCH, MATCH, MATCH, MATCH, OTHER], 10, False, ([11, 12], 11)),
     ],
 )

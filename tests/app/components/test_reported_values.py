@@ -1,8 +1,10 @@
-"""Reports of components: forged, damaged and late ones count as none."""
+"""Reports of browser components: forged, damaged and late reports are ignored."""
 
 import importlib
 import math
+import re
 import time
+from pathlib import Path
 
 import pytest
 
@@ -25,7 +27,7 @@ FORGED = {
     "a number": 7.5,
     "not a number": math.nan,
     "infinity": math.inf,
-    "a switch": True,
+    "a boolean": True,
     "a huge number": 10**400,
     "a list": [[1], 2],
     "a mapping": {"x": 1},
@@ -33,88 +35,88 @@ FORGED = {
     "a deep list": DEEP,
     "a long text": "4" * 10_000_000,
     "markup": "<b>",
-    "half a letter": "\ud800",
-    "another digit": "²",
-    "numbers in disorder": {"gamma": math.nan, "alpha": "1", "k": [3], "serial": -1},
-    "numbers missing": {"alpha": 0.5},
-    "a scene in disorder": {"serial": "1", "dragging": 0, "occluders": {"a": 1}},
-    "a scene of too much": {"serial": 1, "dragging": False, "occluders": [{"points": [[0, 0]] * 400}] * 65_000},
+    "a lone surrogate": "\ud800",
+    "a superscript digit": "²",
+    "invalid numbers": {"gamma": math.nan, "alpha": "1", "k": [3], "serial": -1},
+    "missing numbers": {"alpha": 0.5},
+    "an invalid scene": {"serial": "1", "dragging": 0, "occluders": {"a": 1}},
+    "a scene of too many parts": {"serial": 1, "dragging": False, "occluders": [{"points": [[0, 0]] * 400}] * 65_000},
 }
-LOST = {"no state": None, "state of another kind": [1], "empty state": {}}
+LOST_STATES = {"no state": None, "state of another kind": [1], "empty state": {}}
 
 
-def strip_cards(called):
+def draw_cards(callback):
     from app.components.cards import cards
 
-    cards([STRIP], {}, key="it", on_pick=called)
+    cards([STRIP], {}, key="it", on_pick=callback)
 
 
-def heat_maps(called):
+def draw_heat_strip(callback):
     from app.components.heat_strip import heat_strip
 
-    heat_strip(STRIP, VIT_TINY, "view", "part", key="it", on_pick=called)
+    heat_strip(STRIP, VIT_TINY, "view", "part", key="it", on_pick=callback)
 
 
-def heat_table(called):
+def draw_heatmap_table(callback):
     from app.components.sweep_heatmap import heatmap_table
 
-    heatmap_table(MAP, key="it", on_pick=called)
+    heatmap_table(MAP, key="it", on_pick=callback)
 
 
-def ranked(called):
+def draw_ranking(callback):
     from app.components.ranking import ranking
 
-    ranking({}, None, key="it", show=5, junk=False, chosen=None, on_pick=called)
+    ranking({}, None, key="it", show=5, junk=False, chosen=None, on_pick=callback)
 
 
-def scored(called):
+def draw_score_table(callback):
     from app.components.score_table import score_table
 
-    score_table(SHEET, key="it", on_pick=called)
+    score_table(SHEET, key="it", on_pick=callback)
 
 
-def transported(called):
+def draw_transport(callback):
     from app.components.transport import transport
 
-    transport("view", 0, {}, ("", ""), ("", ""), VIT_TINY, key="it", distance=(0.1, 0.4), pin=None, on_pin=called)
+    transport("view", 0, {}, ("", ""), ("", ""), VIT_TINY, key="it", distance=(0.1, 0.4), pin=None, on_pin=callback)
 
 
-def lived(called):
+def draw_lifeline(callback):
     from app.components.lifeline import lifeline
 
-    lifeline({}, "", VIT_TINY, key="it", pin=None, on_pin=called)
+    lifeline({}, "", VIT_TINY, key="it", pin=None, on_pin=callback)
 
 
-def dialled(called):
+def draw_sliders(callback):
     from app.components.live_sliders import Slider, live_sliders
 
     shown = [Slider(name, name, "", low, high, 0.1, low, low) for name, low, high in RANGES]
-    live_sliders(shown, key="it", on_release=called)
+    live_sliders(shown, key="it", on_release=callback)
 
 
-def edited(called):
+def draw_occluder(callback):
     from app.components.occluder import occluder
 
-    occluder("", (8, 8), Scene(), 0, {}, CutOut(path="a.png"), key="it", on_scene=called)
+    occluder("", (8, 8), Scene(), 0, {}, CutOut(path="a.png"), key="it", on_scene=callback)
 
 
 RANGES = (("gamma", 0.3, 1.0), ("alpha", 0.0, 1.0), ("k", 1, 20))
-COMPONENTS = {  # module, how it is drawn, what it reports, a valid report and what the callback gets
-    "cards": (strip_cards, "picked", "4", "4"),
-    "heat_strip": (heat_maps, "picked", "4", "4"),
-    "sweep_heatmap": (heat_table, "picked", "1|0.4|5", "1|0.4|5"),
-    "ranking": (ranked, "picked", "17", "17"),
-    "score_table": (scored, "picked", "Table 1|0", "Table 1|0"),
-    "transport": (transported, "pinned", "", None),
-    "lifeline": (lived, "pinned", "", None),
+COMPONENTS = {  # Module: function that draws it, event, valid report, argument of the callback.
+    "cards": (draw_cards, "picked", "4", "4"),
+    "heat_strip": (draw_heat_strip, "picked", "4", "4"),
+    "sweep_heatmap": (draw_heatmap_table, "picked", "1|0.4|5", "1|0.4|5"),
+    "ranking": (draw_ranking, "picked", "17", "17"),
+    "score_table": (draw_score_table, "picked", "Table 1|0", "Table 1|0"),
+    "transport": (draw_transport, "pinned", "", None),
+    "lifeline": (draw_lifeline, "pinned", "", None),
     "live_sliders": (
-        dialled,
+        draw_sliders,
         "released",
         {"gamma": 0.5, "alpha": 1, "k": 3, "serial": 2},
         {"gamma": 0.5, "alpha": 1, "k": 3},
     ),
     "occluder": (
-        edited,
+        draw_occluder,
         "scene",
         {"serial": 3, "dragging": True, "occluders": []},
         {"serial": 3, "dragging": True, "occluders": []},
@@ -124,7 +126,7 @@ COMPONENTS = {  # module, how it is drawn, what it reports, a valid report and w
 
 @pytest.fixture
 def drawn(monkeypatch):
-    """Draw a component without Streamlit; return the data sent, the callback of a report, and the state."""
+    """Return an object that draws a component without Streamlit, with its state and the received reports."""
 
     class Drawn:
         def __init__(self):
@@ -143,11 +145,11 @@ def drawn(monkeypatch):
 
 
 @pytest.mark.parametrize("name", list(COMPONENTS))
-@pytest.mark.parametrize("lost", list(LOST))
+@pytest.mark.parametrize("lost", list(LOST_STATES))
 def test_a_report_to_a_page_that_was_left_is_ignored(drawn, name, lost):
     drawn.draw(name)
-    if LOST[lost] is not None:
-        drawn.state["it"] = LOST[lost]
+    if LOST_STATES[lost] is not None:
+        drawn.state["it"] = LOST_STATES[lost]
     drawn.report()
     assert drawn.reports == []
 
@@ -156,15 +158,15 @@ def test_a_report_to_a_page_that_was_left_is_ignored(drawn, name, lost):
 @pytest.mark.parametrize("forged", list(FORGED))
 def test_a_forged_report_is_ignored(drawn, name, forged):
     drawn.state["it"] = {COMPONENTS[name][1]: FORGED[forged]}
-    drawn.draw(name)  # with the state of the last run there
+    drawn.draw(name)  # The state of the last run exists already.
     drawn.report()
     assert drawn.reports == []
 
 
 @pytest.mark.parametrize("name", list(COMPONENTS))
 def test_a_valid_report_is_converted(drawn, name):
-    _, event, right, expected = COMPONENTS[name]
-    drawn.state["it"] = {event: right}
+    _, event, valid, expected = COMPONENTS[name]
+    drawn.state["it"] = {event: valid}
     drawn.draw(name)
     drawn.report()
     assert drawn.reports == [expected]
@@ -217,12 +219,10 @@ def test_a_large_report_is_rejected_without_a_full_scan():
 
 
 def test_every_component_reads_its_state_with_received():
-    from pathlib import Path
-
-    folder = Path(reported_values.__file__).parent
+    reader = Path(reported_values.__file__)
     unguarded = [
-        path.name
-        for path in folder.glob("*.py")
-        if path.name != "received.py" and "session_state[key]" in path.read_text(encoding="utf-8")
+        path.as_posix()
+        for path in reader.parents[1].rglob("*.py")
+        if path != reader and re.search(r"session_state(?:\[|\.get\()key\b", path.read_text(encoding="utf-8"))
     ]
     assert unguarded == []

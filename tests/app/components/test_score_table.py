@@ -44,7 +44,7 @@ def test_scores_and_intervals_share_a_scale_per_table():
     sheet = score_sheet(FULL)
     first, second = sheet.rows[0].cells[0], sheet.rows[1].cells[0]
     assert (first.text, first.interval) == ("50.0", "40.0 – 60.0")
-    assert first.bar == pytest.approx((0, 1 / 4, 1 / 2))  # of 40 to 80
+    assert first.bar == pytest.approx((0, 1 / 4, 1 / 2))  # On a scale from 40 to 80.
     assert second.bar == pytest.approx((1 / 2, 3 / 4, 1))
     assert sheet.scale == "Bars: 95 % intervals, from 40.0 to 80.0 %."
 
@@ -91,7 +91,8 @@ def test_curves_draw_settled_scores_and_the_papers_points():
     assert (list(lines["Rank-1"].x), list(lines["Rank-1"].y)) == ([0.0, 0.4], [50.0, 70.0])
     assert (list(lines["mAP, the paper's (Duke)"].x), list(lines["mAP, the paper's (Duke)"].y)) == ([0.4], [72.8])
     band = figure.data[0]
-    assert list(band.y) == pytest.approx([60, 80, 60, 40])  # there along the upper end, back along the lower
+    # The outline of the band follows the upper ends from left to right and the lower ends back.
+    assert list(band.y) == pytest.approx([60, 80, 60, 40])
     assert lines["Rank-1"].line.dash != lines["mAP"].line.dash
 
 

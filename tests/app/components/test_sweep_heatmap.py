@@ -1,4 +1,4 @@
-"""Heat maps of a sweep: readable colours, spoken labels, and the right cell marked."""
+"""Heat maps of a sweep: readable colours, labels for screen readers, and the mark of the best cell."""
 
 import numpy as np
 import pytest
@@ -58,7 +58,7 @@ def test_unknown_cells_of_an_unfinished_keep_rate_cannot_be_opened():
 
 def test_the_best_cell_is_among_equally_complete_keep_rates():
     marked = [tile.id for row in shown("mAP").tiles for tile in row if tile.best]
-    assert marked == ["1|0.4|10"]  # 0.5 has a higher mAP, but of one query only
+    assert marked == ["1|0.4|10"]  # Keep rate 0.5 has a higher mAP, but only for one query.
 
 
 def test_among_equals_the_cheaper_cell_is_the_best():

@@ -21,7 +21,7 @@ def unpacked(text, shape):
 
 @pytest.fixture(scope="module", params=list(Solver))
 def sent(request, small_places):
-    """Of a search with each solver: the settings, the match and the pair sent for the third of the shortlist."""
+    """Return for each solver a search, the transport plan of the third shortlisted image, and the data sent for it."""
     workspace = open_workspace(small_places, "cpu")
     config = workspace.retriever.model.config
     image = to_tensor([resize_image(workspace.dataset.read(workspace.dataset.query[0]), config.image_size)], config)
@@ -36,7 +36,7 @@ def test_contributions_sum_to_the_distance_shown(sent):
     shape = (len(pair["kept"]), 128)
     contributions = unpacked(pair["plan"], shape).astype(float) * unpacked(pair["cost"], shape)
     assert pair["dEmd"] == float(trace.match.transport.distance[2])
-    assert contributions.sum() == pytest.approx(pair["dEmd"], abs=5e-6)  # four decimals are shown
+    assert contributions.sum() == pytest.approx(pair["dEmd"], abs=5e-6)  # The page shows four decimals.
 
 
 def test_plan_rows_match_the_kept_patches_and_their_weights(sent):
@@ -45,7 +45,7 @@ def test_plan_rows_match_the_kept_patches_and_their_weights(sent):
     weights = unpacked(pair["queryMarginal"], len(pair["kept"]))
     np.testing.assert_array_equal(weights, trace.match.transport.query_marginal[2])
     np.testing.assert_array_equal(unpacked(pair["galleryMarginal"], 128), trace.match.transport.gallery_marginal[2])
-    if trace.settings.transport.solver is not Solver.RELEASED:  # its marginals hold loosely
+    if trace.settings.transport.solver is not Solver.RELEASED:  # Its plan fulfils the marginals only roughly.
         np.testing.assert_allclose(unpacked(pair["plan"], plan.plan.shape).sum(axis=1), weights, atol=1e-6)
 
 

@@ -19,14 +19,14 @@ from fpc_core.workspace.allowed_roots import Root, discover, named_roots
 from tests.support.apptest import PAGES, open_page, run_page, texts
 from tests.support.small_workspace import paint
 
-LATIN = b"caf\xe9"  # "café" in Latin-1, as an old archive unpacks it
+LATIN = b"caf\xe9"  # "café" in Latin-1, as in old archives.
 ODD = os.fsdecode(LATIN)
-pytestmark = pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names are Unicode here")
+pytestmark = pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="all file names are valid Unicode")
 
 
 @pytest.fixture
 def house(small_places, tmp_path, monkeypatch):
-    """A root with the small workspace; every kind of invalid name occurs once in it."""
+    """Create a root with the small workspace and one invalid name of every kind, and return its folder."""
     house = tmp_path / "house"
     shutil.copytree(small_places.data, house / "street")
     shutil.copy(small_places.weights, house / "model.safetensors")
@@ -48,7 +48,12 @@ def house(small_places, tmp_path, monkeypatch):
 
 
 def visited(name, **params):
-    """Run a page with data, weights and memory of the house."""
+    """Open a page with data, weights and gallery memory of the root, and return it.
+
+    Args:
+        name: Name of the page.
+        params: More query parameters.
+    """
     page = open_page(PAGES / f"{name}.py")
     page.query_params.update(
         {"data": "house/street", "weights": "house/model.safetensors", "memory": "house/memory", **params}
@@ -62,14 +67,14 @@ def test_invalid_names_are_escaped_by_byte_and_valid_ones_kept():
     assert escape_name("a\ud800b") == r"a\ud800b"
     assert is_text("café 東京 😀")
     assert escape_name("café 東京 😀") == "café 東京 😀"
-    assert escape_markdown(f"no {ODD}").encode()  # can be sent
+    assert escape_markdown(f"no {ODD}").encode()  # It does not fail, so the text can be sent.
 
 
 def test_invalid_names_are_counted_but_not_offered(house):
-    sights = discover((Root("house", house),))
-    assert sights.skipped == 2
-    assert sights.datasets == ("house/street",)
-    assert sights.checkpoints == ("house/model.safetensors",)
+    discovered = discover((Root("house", house),))
+    assert discovered.skipped == 2
+    assert discovered.datasets == ("house/street",)
+    assert discovered.checkpoints == ("house/model.safetensors",)
 
 
 def test_images_with_invalid_names_are_skipped_and_listed(house):

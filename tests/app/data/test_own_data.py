@@ -1,4 +1,4 @@
-"""Pages with datasets as people have them: folders of people, one camera, sets without cameras."""
+"""Pages with other datasets: one folder per person, a single camera, or no cameras at all."""
 
 import pytest
 
@@ -16,8 +16,8 @@ from tests.support.data_cases import body, lay_out, persons, street
 
 
 @pytest.fixture
-def use(small_places, tmp_path, monkeypatch):
-    """The app starts with data of these names, and the gallery memory that fits."""
+def start_with(small_places, tmp_path, monkeypatch):
+    """Return a function that starts the app with a dataset of these file names, and builds its gallery memory."""
 
     def start(names, folder="own", **options):
         places = Places(
@@ -45,8 +45,8 @@ def plain(page):
     return texts(page).replace("\\", "")
 
 
-def test_a_folder_per_person_shows_names_and_never_the_query_itself(use):
-    use(persons())
+def test_a_folder_per_person_shows_names_and_never_the_query_itself(start_with):
+    start_with(persons())
     page = shown("explore")
     lines = str(sent_to(page, "ranking") or sent_to(page, "cards"))
     assert "anna" in lines
@@ -58,8 +58,8 @@ def test_a_folder_per_person_shows_names_and_never_the_query_itself(use):
         assert PROTOCOL_TEXT[Protocol.LEAVE_ONE_OUT] in plain(shown(name)), name
 
 
-def test_one_camera_is_explained_on_every_page_and_can_be_ignored(use):
-    use(street([1], [1]))
+def test_one_camera_is_explained_on_every_page_and_can_be_ignored(start_with):
+    start_with(street([1], [1]))
     for name in ("explore", "sweep", "evaluate", "atlas"):
         assert "no person was seen by two cameras" in plain(shown(name)), name
     page = shown("data", protocol="no-cameras")
@@ -69,8 +69,8 @@ def test_one_camera_is_explained_on_every_page_and_can_be_ignored(use):
     assert "no person was seen by two cameras" in plain(run_page(page))
 
 
-def test_the_choice_of_protocol_keeps_the_gallery_memory(use):
-    places = use(street([1], [1, 2]))
+def test_the_choice_of_protocol_keeps_the_gallery_memory(start_with):
+    places = start_with(street([1], [1, 2]))
     roots = named_roots(ROOT / "assets" / "demo", "")
     started = Places.from_environment()
     assert WorkspaceChoice(protocol="no-cameras").places(roots, started).memory == places.memory
@@ -87,8 +87,8 @@ def test_a_link_sets_protocol_and_cameras_or_says_why_not():
     assert "numbering to seven" in problems[1]
 
 
-def test_the_released_variant_without_cameras_is_pointed_out(use):
-    use(body(), "Occluded_REID", variant="paper")
+def test_the_released_variant_without_cameras_is_pointed_out(start_with):
+    start_with(body(), "Occluded_REID", variant="paper")
     note = "The model receives no camera numbers for this dataset. The released code assigns camera 1 to queries"
     assert note not in plain(shown("explore", usual="paper"))
     assert note in plain(shown("explore", usual="paper", variant="released"))
@@ -96,8 +96,8 @@ def test_the_released_variant_without_cameras_is_pointed_out(use):
     assert "was built with cameras none, but cameras released are in use; use --cameras none" in refused
 
 
-def test_a_query_of_a_folder_without_a_split_is_keyed_by_its_file(use):
-    use({"anna": ["1_0.png", "1_1.png"], "ben": ["2_0.png"], "ann": ["1_0.png"]})
+def test_a_query_of_a_folder_without_a_split_is_keyed_by_its_file(start_with):
+    start_with({"anna": ["1_0.png", "1_1.png"], "ben": ["2_0.png"], "ann": ["1_0.png"]})
     workspace = resources.workspace(Places.from_environment(), "cpu")
     queries = [query_of(workspace, record) for record in workspace.dataset.query]
     assert len({query.digest for query in queries}) == len(queries)

@@ -1,4 +1,4 @@
-"""The Data page states what was read from weights, asks for what they leave open, and builds without broken images."""
+"""The Data page shows what it read from weights, offers fields for unknown settings, and skips broken images."""
 
 import shutil
 
@@ -34,7 +34,7 @@ def plain(page):
     return texts(page).replace("\\", "")
 
 
-def test_the_page_asks_for_the_image_size_and_uses_the_answer(data):
+def test_the_page_offers_a_field_for_the_image_size_and_uses_it(data):
     data.query_params["weights"] = "house/large.pth"
     assert "the 162 position embeddings fit 288x144 at stride 16, 256x128 at stride 14" in plain(run_page(data))
     data.selectbox(key="draft-size").set_value("288x144")
@@ -49,9 +49,9 @@ def test_the_page_asks_for_the_image_size_and_uses_the_answer(data):
     assert "rec_bottleneck is untrained and the decoder is a copy" in plain(data)
 
 
-def test_an_image_size_that_is_no_size_is_named(data):
+def test_an_invalid_image_size_is_reported(data):
     data.query_params["weights"] = "house/large.pth"
-    data.session_state["draft-size"] = "large"  # This test driver can only choose from a list once the page has run.
+    data.session_state["draft-size"] = "large"  # AppTest can choose from a list only after the page has run.
     assert "an image size must be HEIGHTxWIDTH in pixels, up to 4096, such as 256x128, got 'large'" in plain(
         run_page(data)
     )
@@ -69,7 +69,7 @@ def test_stated_settings_are_in_the_link(data):
     assert read_choice(choice.to_params()) == (choice, ())
 
 
-def test_settings_of_a_link_that_cannot_be_used_are_named():
+def test_invalid_settings_of_a_link_are_reported():
     choice, problems = read_choice({"size": "9999x1", "heads": "0", "meancamera": "perhaps"})
     assert choice == WorkspaceChoice()
     assert ["image size" in problems[0], "heads" in problems[1], "meancamera" in problems[2]] == [True] * 3
@@ -80,7 +80,7 @@ def test_memories_of_other_settings_are_in_other_folders(tmp_path):
     assert len({default_memory_folder(each) for each in places}) == len(places)
 
 
-def test_a_build_goes_on_without_images_that_cannot_be_read(data, house):
+def test_a_build_continues_without_images_that_cannot_be_read(data, house):
     broken = "bounding_box_test/0003_c2_f0000001.png"
     (house / "street" / broken).write_bytes(b"")
     run_page(data).button(key="build").click()

@@ -1,4 +1,4 @@
-"""The Atlas page without a browser: counts, cases and table match the library."""
+"""The Atlas page without a browser: its counts, cases and table agree with the library."""
 
 import csv
 import io
@@ -56,7 +56,7 @@ def counts(page):
 
 
 def strips(page):
-    """Return the cases on the page, in order."""
+    """Return the strips of the cases on the page, in order."""
     return [data["strips"][0] for data in sent_to(page, "cards")]
 
 
@@ -74,7 +74,7 @@ def test_a_small_atlas_starts_by_itself_and_matches_the_library(atlas, cases_wit
     assert not page.warning
 
 
-def test_cases_are_sorted_worst_first_with_the_rule_named(atlas, cases_with_pairs):
+def test_cases_are_sorted_worst_first_and_the_order_is_stated(atlas, cases_with_pairs):
     page = wait_until_finished(atlas)
     ordered = by_precision(case for case, _ in cases_with_pairs)
     assert [strip["id"] for strip in strips(page)] == [case.path.as_posix() for case in ordered]
@@ -95,7 +95,7 @@ def test_a_class_in_the_link_shows_only_its_cases(atlas, cases_with_pairs):
     assert f"**{NAMES[outcome]}.**" in texts(page)
 
 
-def test_choosing_a_class_writes_the_link_and_an_empty_one_is_named(atlas, cases_with_pairs):
+def test_a_chosen_class_is_in_the_link_and_an_empty_one_is_stated(atlas, cases_with_pairs):
     page = wait_until_finished(atlas)
     empty = next(
         outcome for outcome, cases in group_by_outcome(case for case, _ in cases_with_pairs).items() if not cases
@@ -107,7 +107,7 @@ def test_choosing_a_class_writes_the_link_and_an_empty_one_is_named(atlas, cases
     assert strips(page) == []
 
 
-def test_an_unknown_class_is_named(atlas):
+def test_an_unknown_class_is_reported(atlas):
     atlas.query_params["class"] = "<b>lost</b>"
     page = wait_until_finished(atlas)
     assert "it must be one of all, right, transport" in page.warning[0].value
@@ -122,7 +122,7 @@ def test_cameras_filter_cases_and_counts(atlas, small_places, tmp_path, monkeypa
     assert counts(wait_until_finished(atlas))["All queries"] == 7
     assert not [strip["id"] for strip in strips(atlas) if "_c1_" not in strip["id"]]
     keys = {each.key for each in atlas.multiselect}
-    assert keys == {"cameras"}  # occluders are offered where records name them
+    assert keys == {"cameras"}  # A filter by occluder needs ground-truth records.
     assert "visible" not in {each.key for each in atlas.slider}
 
 
@@ -185,7 +185,7 @@ def test_a_clicked_case_opens_explore_with_its_settings(atlas):
     assert dict(app.query_params) == params
 
 
-def test_results_are_known_on_a_second_visit(atlas):
+def test_stored_results_are_shown_on_a_second_visit(atlas):
     wait_until_finished(atlas)
     clear_caches()
     again = open_page(PAGES / "atlas.py")
@@ -193,7 +193,7 @@ def test_results_are_known_on_a_second_visit(atlas):
     assert "Done: 8 of 8 searches (one per query)" in texts(run_page(again))
 
 
-def test_records_that_cannot_be_read_are_named(atlas, small_places):
+def test_unreadable_ground_truth_records_are_reported(atlas, small_places):
     file = small_places.data / RECORDS
     parquet.write_table(pa.table({"path": ["query/a.png"]}), file)
     clear_caches()
@@ -204,7 +204,7 @@ def test_records_that_cannot_be_read_are_named(atlas, small_places):
 
 
 @pytest.mark.parametrize("part", ["FPC_DATA", "FPC_WEIGHTS", "FPC_MEMORY"])
-def test_what_is_missing_is_named(atlas, monkeypatch, tmp_path, part):
+def test_missing_data_weights_or_memory_are_reported(atlas, monkeypatch, tmp_path, part):
     monkeypatch.setenv(part, str(tmp_path / "nowhere"))
     run_page(atlas)
     assert atlas.header[0].value == "No data loaded yet"

@@ -1,4 +1,4 @@
-"""The Compare page run without a browser."""
+"""The Compare page without a browser: presets, links, both sides and their differences."""
 
 import pytest
 
@@ -14,7 +14,7 @@ def compare(small_world_in_use):
 
 
 def numbers(page):
-    """Return the two tables as one dict: name -> (A, B, difference)."""
+    """Return the rows of both tables as a dict from the name to (A, B, difference)."""
     return {name: tuple(row) for table in page.table for name, *row in table.value.itertuples()}
 
 
@@ -55,7 +55,7 @@ def test_a_link_opens_both_sides(compare):
     assert compare.selectbox(key="c_query").value == "query/0003_c1_f0000002.png"
 
 
-def test_a_link_of_side_b_alone_keeps_its_meaning(compare):
+def test_a_link_of_side_b_alone_keeps_the_default_of_side_a(compare):
     compare.query_params["b_alpha"] = "0.2"
     shown = texts(run_page(compare))
     assert "**A** γ 1 · α 0.4 · K 10 · released" in shown
@@ -90,7 +90,7 @@ def test_sliders_name_the_value_of_the_paper(compare):
         assert labels.count(label) == 2
 
 
-def test_what_the_link_sets_on_side_a_is_shared(small_world_in_use):
+def test_settings_of_side_a_in_the_link_are_shared(small_world_in_use):
     app = open_page(ROOT / "streamlit_app.py")
     app.switch_page("app/pages/compare.py")
     app.query_params.update({"a_alpha": "0.1", "a_k": "5"})

@@ -30,7 +30,7 @@ LINK = {"data": "house/street", "weights": "house/other.safetensors"}
 
 @pytest.fixture(scope="module")
 def house(small_places, tmp_path_factory):
-    """A root with other weights and a copy of the small workspace in which eight names differ."""
+    """Create a root with other weights and a copy of the small dataset with a file that no layout recognises."""
     house = tmp_path_factory.mktemp("roots") / "house"
     shutil.copytree(small_places.data, house / "street")
     (house / "street" / "dataset.json").unlink()
@@ -61,13 +61,19 @@ def linked(in_house):
 
 
 def typed(page, field, text):
-    """The page, not run yet, after a visitor typed a place: this test driver can only choose from a list."""
+    """Run a page with a path typed into a field. AppTest itself can only choose from the list of a field.
+
+    Args:
+        page: The Data page.
+        field: `data`, `weights` or `memory`.
+        text: The typed path.
+    """
     page.session_state[f"draft-{field}"] = text
     return run_page(page)
 
 
 def built(page):
-    """Build the memory of the page's draft with its button."""
+    """Build the gallery memory of the page's draft with its button, and return the page."""
     run_page(page).button(key="build").click()
     return run_until(page, lambda now: now.success)
 
@@ -76,7 +82,7 @@ def status(page):
     return next(each.value for each in page.markdown if each.value.startswith("**Data**"))
 
 
-def test_the_data_page_reports_its_findings(data):
+def test_the_data_page_describes_data_weights_and_memory(data):
     shown = texts(run_page(data))
     assert ":orange-badge[SYNTHETIC] **Small world**" in shown
     assert data.table[0].value["images"].tolist() == ["0", "8", "32"]
@@ -121,7 +127,7 @@ def test_a_link_opens_its_choice_on_every_page(linked):
         assert "**Weights** other\\.safetensors" in messages
 
 
-def test_two_visitors_never_see_each_others_choice(linked):
+def test_two_visitors_have_separate_choices(linked):
     built(linked)
     first, second = (open_page(PAGES / "sweep.py") for _ in range(2))
     first.query_params.update(LINK)
@@ -151,7 +157,7 @@ def test_an_unanswered_slider_release_does_not_override_a_later_link(small_world
     assert "gamma" not in app.query_params
 
 
-def test_another_workspace_is_another_search(in_house, small_places, tmp_path):
+def test_searches_in_different_workspaces_do_not_share_results(in_house, small_places, tmp_path):
     weights = in_house / "other.safetensors"
     model, _ = load_checkpoint(weights)
     dataset = open_dataset(small_places.data)
@@ -190,7 +196,7 @@ def test_few_workspaces_stay_open_and_a_rebuilt_memory_is_reopened(small_places,
 
 
 @pytest.mark.parametrize("name", ["/etc", "house/../..", "nowhere/else", "house/street/../../../etc"])
-def test_a_path_outside_the_roots_is_refused_and_nothing_is_lost(data, name):
+def test_a_path_outside_the_roots_is_refused_and_the_choice_stays(data, name):
     typed(data, "data", name)
     assert "is not below a folder that this app may read" in data.warning[0].value
     assert "**Data** :orange-badge[SYNTHETIC] Small world" in status(run_page(open_page(PAGES / "sweep.py")))
@@ -227,7 +233,7 @@ def test_weights_that_would_run_code_are_refused(data, in_house, tmp_path):
     assert not list(in_house.glob("evil*"))
 
 
-def test_a_typed_path_becomes_a_name_below_its_root(data, in_house):
+def test_a_typed_path_is_replaced_by_its_name_below_the_root(data, in_house):
     typed(data, "data", str(in_house / "street"))
     assert data.query_params["data"] == "house/street"
 
@@ -250,7 +256,7 @@ def test_broken_images_are_found_in_the_background_and_listed(linked, in_house):
     run_until(linked, lambda now: now.success)
 
 
-def test_a_memory_of_other_weights_is_reported_and_rebuilt_by_name(data, in_house, small_places):
+def test_a_memory_of_other_weights_is_reported_and_can_be_rebuilt(data, in_house, small_places):
     data.query_params["weights"] = "house/other.safetensors"
     memory = shutil.copytree(small_places.memory, in_house / "memory")
     try:
@@ -274,7 +280,7 @@ def test_every_page_starts_with_the_default_variant(data):
     assert "**Variant** released" in status(run_page(page))
 
 
-def test_unavailable_parts_of_a_link_are_named(in_house):
+def test_unavailable_settings_of_a_link_are_reported(in_house):
     page = open_page(PAGES / "sweep.py")
     page.query_params.update({"device": "cuda:77", "stride": "<b>", "usual": "mine"})
     run_page(page)
@@ -304,7 +310,7 @@ def test_a_choice_is_restored_from_its_link():
     assert WorkspaceChoice().to_params() == {}
 
 
-def test_without_a_named_memory_data_and_weights_have_their_own(monkeypatch, tmp_path):
+def test_data_and_weights_have_a_default_memory_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("FPC_CACHE", str(tmp_path / "cache"))
     (tmp_path / "house").mkdir()
     monkeypatch.setenv("FPC_ROOTS", str(tmp_path / "house"))
@@ -322,7 +328,7 @@ def test_without_a_named_memory_data_and_weights_have_their_own(monkeypatch, tmp
 
 
 def test_a_label_that_is_a_link_out_of_the_roots_is_not_shown(in_house, tmp_path):
-    """The dataset lies one folder further in, as archives often unpack."""
+    """The dataset is in a subfolder of the chosen folder, as in many archives."""
     shutil.copytree(in_house / "street", in_house / "packed" / "inner")
     (tmp_path / "private.json").write_text(json.dumps({"name": "secret name", "note": "secret note"}))
     (in_house / "packed" / "dataset.json").symlink_to(tmp_path / "private.json")

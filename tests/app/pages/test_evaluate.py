@@ -1,4 +1,4 @@
-"""The Evaluate page without a browser: it agrees with the command line and the library."""
+"""The Evaluate page without a browser: its scores agree with the command line and the library."""
 
 import csv
 import io
@@ -34,7 +34,7 @@ def sheets(page):
 
 
 def shown(sheet):
-    """Return our Rank-1 and mAP with intervals, of every row that has them."""
+    """Return our Rank-1 and mAP with their intervals, for every row of a table that has them."""
     rows = [row["cells"][:2] for row in sheet["rows"] if row["pick"]]
     return [tuple((cell["text"], *cell["interval"].split(" – ")) for cell in cells) for cells in rows]
 
@@ -87,7 +87,7 @@ def test_a_second_visit_shows_results_and_offers_all_downloads(evaluate):
     assert all(not button.proto.disabled for button in again.get("download_button"))
 
 
-def test_the_bundle_holds_every_table_in_every_format(small_places):
+def test_the_archive_contains_every_table_in_every_format(small_places):
     workspace = open_workspace(small_places, "cpu")
     tables = tables_of(["3", "fig4"], Setting(SETTINGS, workspace.retriever.model.config))
     with zipfile.ZipFile(io.BytesIO(bundle(tables))) as archive:
@@ -119,14 +119,14 @@ def test_curves_are_drawn_for_fig_4_alone(evaluate):
     assert set(sheets(page)) == {"Fig. 4a", "Fig. 4b"}
 
 
-def test_without_a_table_the_page_requests_one(evaluate):
+def test_without_a_chosen_table_the_page_asks_for_one(evaluate):
     run_page(evaluate)
     evaluate.button_group(key="tables").set_value([])
     assert "Choose at least one table" in texts(run_page(evaluate))
 
 
 @pytest.mark.parametrize("part", ["FPC_DATA", "FPC_WEIGHTS", "FPC_MEMORY"])
-def test_what_is_missing_is_named(evaluate, monkeypatch, tmp_path, part):
+def test_missing_data_weights_or_memory_are_reported(evaluate, monkeypatch, tmp_path, part):
     monkeypatch.setenv(part, str(tmp_path / "nowhere"))
     run_page(evaluate)
     assert evaluate.header[0].value == "No data loaded yet"

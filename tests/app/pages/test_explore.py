@@ -90,7 +90,7 @@ def test_alpha_and_k_recompute_only_the_decoder(app, monkeypatch):
         whole = getattr(Retriever, name)
 
         def count(self, *args):
-            calls[name] += in_page_run()  # not what the background computes
+            calls[name] += in_page_run()  # Calls of background jobs do not count.
             return whole(self, *args)
 
         return count
@@ -98,15 +98,17 @@ def test_alpha_and_k_recompute_only_the_decoder(app, monkeypatch):
     clear_caches()
     for name in names:
         monkeypatch.setattr(Retriever, name, counted(name))
-    monkeypatch.setattr(Retriever, "warm_up", lambda _: None)  # which searches once when the workspace is opened
-    monkeypatch.setattr(ranking, "keep_rates", lambda *_: None)  # which would have the next keep rates computed first
+    # Prevent the search of a newly opened workspace, and the background search at other keep rates.
+    monkeypatch.setattr(Retriever, "warm_up", lambda _: None)
+    monkeypatch.setattr(ranking, "keep_rates", lambda *_: None)
     run_page(app)
     first = dict(calls)
-    assert (first["plan"], first["finish"]) == (2, 1)  # of the hit and its rival
+    # Plans for the selected hit and the hit that it is compared with.
+    assert (first["plan"], first["finish"]) == (2, 1)
     app.query_params["alpha"], app.query_params["k"] = "0.61", "3"
     run_page(app)
     assert calls == {**first, "finish": 2, "plan": calls["plan"]}
-    assert calls["plan"] <= 4  # another hit, or another rival, and no plan a second time
+    assert calls["plan"] <= 4  # The two hits may have changed, but no plan is computed twice.
 
 
 def test_a_link_opens_its_view(app):
@@ -147,7 +149,7 @@ def test_lifelines_are_computed_only_in_their_tab(app, link):
     assert len(sent["life"]["keepRates"]) == 15
 
 
-def test_a_link_with_impossible_values_shows_messages(app):
+def test_a_link_with_invalid_values_shows_messages(app):
     app.query_params["query"] = "query/<b>nobody</b>.png"
     app.query_params["neighbor"] = "-3"
     run_page(app)
@@ -177,8 +179,8 @@ def test_an_uploaded_image_becomes_the_query(app):
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "I;16", "1"])
 def test_other_image_formats_are_accepted(app, mode):
     run_page(app)
-    upload(app, "picture.png", png(mode=mode))
-    assert app.selectbox(key="query").value == "picture.png (your image)"
+    upload(app, "image.png", png(mode=mode))
+    assert app.selectbox(key="query").value == "image.png (your image)"
 
 
 @pytest.mark.parametrize(
@@ -191,7 +193,7 @@ def test_other_image_formats_are_accepted(app, mode):
         ("empty.png", b"", "empty"),
     ],
 )
-def test_a_file_that_cannot_be_used_is_named_and_the_query_stays(app, name, data, message):
+def test_an_unusable_file_is_reported_and_the_query_stays(app, name, data, message):
     run_page(app)
     before = app.selectbox(key="query").value
     upload(app, name, data)
@@ -200,7 +202,7 @@ def test_a_file_that_cannot_be_used_is_named_and_the_query_stays(app, name, data
 
 
 @pytest.mark.parametrize("part", ["FPC_DATA", "FPC_WEIGHTS", "FPC_MEMORY"])
-def test_what_is_missing_is_named_with_the_command_that_helps(app, monkeypatch, tmp_path, part):
+def test_missing_parts_are_reported_with_the_command_that_builds_them(app, monkeypatch, tmp_path, part):
     monkeypatch.setenv(part, str(tmp_path / "nowhere"))
     run_page(app)
     assert app.header[0].value == "No data loaded yet"

@@ -45,7 +45,7 @@ def grids(part):
 
 
 def labels(app):
-    """Return the label of every heat map in the two tabs that have some."""
+    """Return the label of every heat map in the tabs Query map and Decoder."""
     found = {}
     for tab in ("Query map", "Decoder"):
         shown = sent_to(open_tab(app, tab), "heat_strip")
@@ -108,21 +108,21 @@ def test_out_of_memory_for_background_maps_is_reported_once(app, monkeypatch):
     assert not run_page(app).toast
 
 
-def test_maps_that_could_not_be_computed_say_why(app, monkeypatch):
+def test_the_reason_is_shown_if_maps_cannot_be_computed(app, monkeypatch):
     def failing(*_):
-        raise ValueError("no map of it")
+        raise ValueError("this map cannot be computed")
 
     monkeypatch.setattr(heatmaps, "decoder_map", failing)
     app.query_params["k"] = "6"  # maps that no other test computes
-    run_until(app, lambda page: [each.value for each in page.warning] == ["no map of it\\."])
+    run_until(app, lambda page: [each.value for each in page.warning] == ["this map cannot be computed\\."])
 
 
-def test_the_released_decoder_is_noted_to_ignore_the_query(app):
+def test_a_note_states_that_the_released_decoder_ignores_the_query(app):
     assert "does not pass the query to the decoder" in texts(open_tab(app, "Query map"))
     assert set(labels(app)) == {"neighbors", "encoder"}
 
 
-def test_every_method_of_the_decoder_can_be_chosen_and_says_what_it_shows(app):
+def test_every_method_of_the_decoder_can_be_chosen_and_has_a_label(app):
     for method in run_page(app).selectbox(key="map").options:
         app.selectbox(key="map").select(method)
         assert method.split(" ")[0] in labels(run_page(app))["neighbors"] or method == "left out"

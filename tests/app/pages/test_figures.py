@@ -1,4 +1,4 @@
-"""The Figures page run without a browser."""
+"""The Figures page without a browser: recipes, layouts, and items collected on other pages."""
 
 from dataclasses import replace
 
@@ -49,11 +49,11 @@ def test_a_new_figure_marks_dropped_patches_as_chosen_on_explore(figures):
     figures.session_state["basket"] = Basket((Item(QUERY),), QuerySettings(neighbors=3))
     figures.query_params["pruned"] = "outline"
     run_page(figures)
-    del figures.query_params["pruned"]  # as a button that opens another page does
+    del figures.query_params["pruned"]  # A button that opens another page also removes the parameter.
     assert run_page(figures).button_group(key="figure-pruned").value == "outline"
 
 
-def test_without_a_query_the_page_requests_one(figures):
+def test_without_a_query_the_page_asks_for_one(figures):
     run_page(figures).multiselect[0].set_value([])
     assert "Choose at least one query" in texts(run_page(figures))
 
@@ -84,7 +84,7 @@ OCCLUDED = Item(QUERY, Scene((Rectangle(0.5, 0.25, 1.0, 0.5, colour="#00ff00"),)
 
 @pytest.fixture
 def shown(monkeypatch):
-    """Recipes of the figures shown, which are really drawn."""
+    """Return a list that receives the recipe of every figure that the page draws."""
     recipes = []
     real = resources.figure_preview
     monkeypatch.setattr(
@@ -155,7 +155,7 @@ def test_the_patch_of_a_lifeline_is_pinned_or_chosen_by_row_and_column(figures, 
         (Item(QUERY),), QuerySettings(neighbors=3), FigureKind.PATCH_LIFELINE, patch=13
     )
     run_page(figures)
-    assert shown[-1].patch == 13  # the sixth of the second row of eight
+    assert shown[-1].patch == 13  # The sixth patch of the second row; a row has eight.
     assert len(shown[-1].keep_rates) == 15
     figures.number_input(key="patch-row-13").set_value(3)
     run_page(figures)

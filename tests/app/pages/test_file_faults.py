@@ -1,4 +1,4 @@
-"""Data, weights and cache lost, damaged or changed at run time: messages, and recovery once the file is back."""
+"""Files that are lost, damaged or changed while the app runs: messages, and recovery after the file is restored."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from fpc_core.model.fpc import FPC
 from tests.support.apptest import PAGES, alpha_shown, clear_caches, open_page, run_page, texts, wait_until_finished
 from tests.support.small_workspace import CONFIG, paint
 
-SHOWING = ("explore", "learn", "compare", "lab")  # pages that show images of the data as they begin
+IMAGE_PAGES = ("explore", "learn", "compare", "lab")  # Pages that show images of the dataset when they open.
 QUERY = "query/0003_c1_f0000002.png"
 VIEW = {"query": QUERY, "alpha": "0.75", "c_query": QUERY, "l_query": QUERY, "m_query": QUERY, "step": "6"}
 
 
 @pytest.fixture
-def world(small_places, tmp_path, monkeypatch):
-    """A small world of one test's own, in use, whose cache folder does not exist yet."""
+def places(small_places, tmp_path, monkeypatch):
+    """Start the app with a copy of the small workspace and a cache folder that does not exist yet; return its paths."""
     places = replace(
         small_places, data=tmp_path / "small", weights=tmp_path / "model.safetensors", memory=tmp_path / "memory"
     )
@@ -40,7 +40,7 @@ def world(small_places, tmp_path, monkeypatch):
 
 @contextmanager
 def lost(path: Path):
-    """Move a file or folder away for a while."""
+    """Move a file or folder away until the block ends."""
     aside = path.with_name(path.name + " aside")
     path.rename(aside)
     try:
@@ -51,7 +51,7 @@ def lost(path: Path):
 
 @contextmanager
 def damaged(*paths: Path):
-    """Zero the second half of every file for a while, as a bad disk does; path and size stay the same."""
+    """Overwrite the second half of every file with zeros, as a bad disk would, until the block ends."""
     whole = {path: path.read_bytes() for path in paths}
     for path, data in whole.items():
         path.write_bytes(data[: len(data) // 2] + bytes(len(data) - len(data) // 2))
@@ -73,49 +73,49 @@ def page_text(page) -> str:
 
 
 @pytest.mark.parametrize("part", ["data", "weights", "memory"])
-def test_a_lost_file_is_named_and_its_return_restores_the_view(world, part):
+def test_a_lost_file_is_reported_and_the_view_returns_with_it(places, part):
     page = visiting("explore")
     assert alpha_shown(page) == 0.75
-    with lost(getattr(world, part)):
+    with lost(getattr(places, part)):
         run_page(page)
         assert page.header[0].value == "No data loaded yet"
-        assert str(getattr(world, part)) in page.error[0].value.replace("\\", "")
+        assert str(getattr(places, part)) in page.error[0].value.replace("\\", "")
     run_page(page)
     assert not page.error
     assert page.selectbox(key="query").value == QUERY
     assert alpha_shown(page) == 0.75
 
 
-def test_weights_replaced_at_run_time_do_not_match_the_memory(world):
+def test_weights_replaced_at_run_time_do_not_match_the_memory(places):
     page = visiting("explore")
-    before = world.weights.read_bytes()
+    before = places.weights.read_bytes()
     torch.manual_seed(9)
-    save_checkpoint(FPC(CONFIG).eval(), world.weights)
+    save_checkpoint(FPC(CONFIG).eval(), places.weights)
     run_page(page)
     assert "was built from other weights" in page.error[0].value.replace("\\", "")
-    world.weights.write_bytes(before)
+    places.weights.write_bytes(before)
     run_page(page)
     assert not page.error
     assert page.selectbox(key="query").value == QUERY
 
 
-def test_weights_damaged_at_run_time_are_reported(world):
+def test_weights_damaged_at_run_time_are_reported(places):
     page = visiting("explore")
-    whole = world.weights.read_bytes()
+    whole = places.weights.read_bytes()
     for damage, message in (
         (whole[:5000], "is not a checkpoint, is truncated"),
         (whole[:-9] + bytes(9), "other weights"),
     ):
-        world.weights.write_bytes(damage)
+        places.weights.write_bytes(damage)
         assert message in run_page(page).error[0].value.replace("\\", "")
-    world.weights.write_bytes(whole)
+    places.weights.write_bytes(whole)
     assert not run_page(page).error
 
 
 @pytest.mark.parametrize("change", ["deleted", "added"])
-def test_a_gallery_changed_at_run_time_does_not_match_the_memory(world, change):
+def test_a_gallery_changed_at_run_time_does_not_match_the_memory(places, change):
     page = visiting("explore")
-    image = world.data / "bounding_box_test" / "0005_c2_f0000001.png"
+    image = places.data / "bounding_box_test" / "0005_c2_f0000001.png"
     new = image.with_name("0009_c2_f0000001.png")
     before = image.read_bytes()
     if change == "deleted":
@@ -132,9 +132,9 @@ def test_a_gallery_changed_at_run_time_does_not_match_the_memory(world, change):
     assert alpha_shown(page) == 0.75
 
 
-def test_a_query_deleted_at_run_time_is_named_and_another_shown(world):
+def test_a_query_deleted_at_run_time_is_named_and_another_shown(places):
     page = visiting("explore")
-    with lost(world.data / QUERY):
+    with lost(places.data / QUERY):
         run_page(page)
         assert "query/0003_c1_f0000002.png" in page_text(page)
         assert page.selectbox(key="query").value != QUERY
@@ -142,9 +142,9 @@ def test_a_query_deleted_at_run_time_is_named_and_another_shown(world):
     run_page(page)
 
 
-@pytest.mark.parametrize("name", SHOWING)
-def test_damaged_images_are_named_and_repaired_ones_shown(world, name):
-    images = sorted(world.data.rglob("*.png"))
+@pytest.mark.parametrize("name", IMAGE_PAGES)
+def test_damaged_images_are_named_and_repaired_ones_shown(places, name):
+    images = sorted(places.data.rglob("*.png"))
     with damaged(*images):
         page = visiting(name)
         assert ".png is damaged or truncated" in page_text(page)
@@ -154,25 +154,25 @@ def test_damaged_images_are_named_and_repaired_ones_shown(world, name):
     assert QUERY in [box.value for box in page.selectbox]
 
 
-@pytest.mark.parametrize("name", SHOWING)
-def test_a_damaged_gallery_image_is_named_on_every_page(world, name):
-    with damaged(*sorted((world.data / "bounding_box_test").iterdir())):
+@pytest.mark.parametrize("name", IMAGE_PAGES)
+def test_a_damaged_gallery_image_is_named_on_every_page(places, name):
+    with damaged(*sorted((places.data / "bounding_box_test").iterdir())):
         page = visiting(name)
         assert "is damaged or truncated" in page_text(page)
     run_page(page)
     assert "is damaged" not in page_text(page)
 
 
-def test_images_damaged_after_the_atlas_was_computed_are_named(world):
+def test_images_damaged_after_the_atlas_was_computed_are_named(places):
     page = wait_until_finished(visiting("atlas"))
-    RESULTS.clear()  # small pictures of them
-    with damaged(*sorted((world.data / "bounding_box_test").iterdir())):
+    RESULTS.clear()  # The cache holds thumbnails of the images.
+    with damaged(*sorted((places.data / "bounding_box_test").iterdir())):
         assert "is damaged or truncated" in page_text(run_page(page))
     run_page(page)
     assert "is damaged" not in page_text(page)
 
 
-def test_a_failing_shortlist_index_is_reported(world, monkeypatch):
+def test_a_failing_shortlist_index_is_reported(places, monkeypatch):
     def gone(*_):
         raise ShortlistError(
             "Qdrant at http://localhost:6333 cannot be used: connection refused; start it, or use torch"
@@ -185,11 +185,11 @@ def test_a_failing_shortlist_index_is_reported(world, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["sweep", "evaluate", "atlas"])
-def test_a_page_works_without_a_writable_cache_folder_and_says_so(world, name, monkeypatch, tmp_path):
+def test_a_page_without_a_writable_cache_folder_works_with_a_message(places, name, monkeypatch, tmp_path):
     (tmp_path / "file").touch()
     monkeypatch.setenv("FPC_CACHE", str(tmp_path / "file" / "cache"))
     page = visiting(name)
-    if name != "atlas":  # which starts by itself
+    if name != "atlas":  # The Atlas page starts without a click.
         page.button(key="start").click()
     wait_until_finished(page)
     assert "cannot store results" in page_text(page)

@@ -46,7 +46,7 @@ def workspace(small_places):
 
 
 def shown(page):
-    """What masks, hits and transport are sent, and the ranks."""
+    """Return what the page shows: masks, cards of the hits, the transport pair, and the ranks."""
     (masks,), (cards,), (transport,) = (sent_to(page, name) for name in ("masks", "cards", "transport"))
     strips = [strip for strip in cards["strips"] if strip["id"].endswith("occluded")]
     return masks["survived"], strips, transport["pair"], [each.value for each in page.metric]
@@ -83,7 +83,7 @@ def test_an_occluder_outside_the_image_changes_nothing(lab):
     assert len(editor["occluders"]) == 2
 
 
-def test_masks_and_ranks_are_those_of_the_painted_image(small_world_in_use, workspace):
+def test_masks_and_ranks_equal_a_search_for_the_painted_image(small_world_in_use, workspace):
     lab = run_page(visit(HALF))
     trace = search(workspace, HALF)
     (masks,) = sent_to(lab, "masks")
@@ -92,8 +92,8 @@ def test_masks_and_ranks_are_those_of_the_painted_image(small_world_in_use, work
     assert masks["notes"][0] == "50% covered"
     strips = {strip["id"]: strip["cards"] for strip in sent_to(lab, "cards")[0]["strips"]}
     junk = {row for row, record in enumerate(workspace.dataset.gallery) if (record.identity, record.camera) == (3, 0)}
-    wanted = [str(row) for row in trace.final.indices.tolist() if row not in junk][:10]
-    assert [card["id"] for card in strips["final-occluded"]] == wanted
+    expected = [str(row) for row in trace.final.indices.tolist() if row not in junk][:10]
+    assert [card["id"] for card in strips["final-occluded"]] == expected
     ranks = [row for row in trace.final.indices.tolist() if row not in junk]
     first = 1 + next(at for at, row in enumerate(ranks) if workspace.dataset.gallery[row].identity == 3)
     assert lab.metric[2].value == str(first)
@@ -155,7 +155,7 @@ def test_an_unusable_link_shows_a_message(lab):
     assert "Edit the occluders" in texts(run_page(missing))
 
 
-def test_curves_say_where_each_keep_rate_loses_the_match(small_world_in_use):
+def test_curves_state_where_each_keep_rate_loses_the_match(small_world_in_use):
     lab = run_page(visit(HALF))
     lab.segmented_control(key="curve-steps").set_value(10)
     assert "Not started · 0 of 33 searches (11 steps × 3 keep rates)" in texts(run_page(lab))

@@ -1,4 +1,4 @@
-"""The Learn page without a browser: ten steps, hidden answers, presenter mode, wrong links."""
+"""The Learn page without a browser: ten steps, hidden answers, presenter mode, invalid links."""
 
 from urllib.parse import parse_qs
 
@@ -20,7 +20,7 @@ def choices(page):
     return [button for button in page.button if button.key.startswith("answer-")]
 
 
-PICTURES = (
+FIGURES = (
     "patch_map",
     "patch_map",
     "lifeline",
@@ -34,8 +34,8 @@ PICTURES = (
 )
 
 
-@pytest.mark.parametrize(("number", "component"), list(enumerate(PICTURES, start=1)))
-def test_every_step_has_text_equation_and_image_and_hides_its_answer(learn, number, component):
+@pytest.mark.parametrize(("number", "component"), list(enumerate(FIGURES, start=1)))
+def test_every_step_has_text_equation_and_figure_and_hides_its_answer(learn, number, component):
     learn.query_params["step"] = str(number)
     run_page(learn)
     shown = texts(learn)
@@ -93,7 +93,7 @@ def test_the_query_and_settings_are_those_of_the_link(learn):
 
 def test_explore_opens_in_the_same_tab_with_query_and_settings(learn):
     learn.query_params.update({"query": "query/0003_c1_f0000002.png", "alpha": "0.7", "step": "7"})
-    assert not run_page(learn).get("link_button")  # Streamlit opens these in a new tab.
+    assert not run_page(learn).get("link_button")  # Streamlit opens link buttons in a new tab.
     (link,) = [each.proto for each in learn.get("page_link")]
     assert (link.page, link.external) == ("", False)
     assert link.query_string == "query=query%2F0003_c1_f0000002.png&alpha=0.7&tab=Why"

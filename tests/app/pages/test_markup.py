@@ -1,4 +1,4 @@
-"""Names are text: a workspace of hostile names on every page and in every exported file."""
+"""Hostile names of files, people and datasets are shown as text on every page and in every exported file."""
 
 import json
 import re
@@ -18,8 +18,8 @@ from tests.support.apptest import PAGES, open_page, run_page, texts
 from tests.support.hostile_workspace import COLOUR, IMAGE, LIVE, NAMES, build_hostile_world
 
 VISITED = sorted(path.name for path in PAGES.glob("*.py") if path.name not in ("__init__.py", "data_public.py"))
-# Fields that the browser shows as text or does not show: values, code, data, addresses, keys, options of lists. Those
-# of pills and segmented controls may be Markdown.
+# Fields that the browser does not show, or shows as plain text: values, code, data, addresses, keys and options of
+# lists. Options of pills and segmented controls are not among them, because they may be Markdown.
 TEXT = frozenset(
     [
         "alt",
@@ -62,7 +62,7 @@ def in_use(places, monkeypatch, tmp_path):
 
 
 def markdown(block):
-    """Return every string of a page that the browser may read as Markdown, with the path of its field."""
+    """Yield every string of a page that the browser may render as Markdown, with the path of its field."""
     for child in block.children.values():
         proto = getattr(child, "proto", None)
         if proto is not None and type(proto).__name__ not in ("BidiComponent", "PlotlyChart", "Code", "Arrow"):
@@ -84,11 +84,11 @@ def _strings(value, path):
 
 
 @pytest.mark.parametrize("name", VISITED)
-def test_no_page_reads_a_name_as_markup(in_use, name):
+def test_no_page_renders_a_name_as_markup(in_use, name):
     page = run_page(open_page(PAGES / name))
     page_texts = [each for block in page._tree.children.values() for each in markdown(block)]
     assert [(where, text) for where, text in page_texts if LIVE.search(text)] == []
-    assert "onerror" in texts(page)  # it is there, as text
+    assert "onerror" in texts(page)  # The page shows the name as text.
 
 
 def test_presenter_and_figure_of_one_query_escape_names(in_use):
@@ -147,7 +147,7 @@ def test_a_dataset_named_like_a_command_is_escaped_in_latex(places):
 
 
 @pytest.mark.parametrize("kind", [FigureKind.RANKED_LIST, FigureKind.DROP_PROCESS])
-def test_a_figure_draws_hostile_names_without_reading_them(places, kind):
+def test_a_figure_draws_hostile_names_as_text(places, kind):
     workspace = open_workspace(places, "cpu")
     queries = tuple(record.path.as_posix() for record in workspace.dataset.query[:3])
     recipe = FigureRecipe(kind, queries, QuerySettings(shortlist=20))

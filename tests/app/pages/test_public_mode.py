@@ -19,7 +19,7 @@ from app.public_mode import config_error, is_public, redact
 from app.sections import prefetch
 from app.session.workspace_choice import WorkspaceChoice, read_choice
 from fpc_core.config import QuerySettings, Variant
-from fpc_core.figures import render  # its libraries make their own folders when they are first loaded
+from fpc_core.figures import render  # Imported before the tests, because its libraries create folders.
 from fpc_core.figures.recipe import FigureKind, FigureRecipe
 from fpc_core.gallery.memory import GalleryMemoryError
 from fpc_core.workspace import open_workspace
@@ -41,7 +41,12 @@ _watching: list[Path] = []
 
 
 def _audit(event: str, given: tuple) -> None:
-    """Notes what this process changes on the disk, while somebody watches."""
+    """Record the paths of files and folders that this process changes, while `watched` is active.
+
+    Args:
+        event: Name of the audit event.
+        given: Arguments of the event.
+    """
     if not _watching:
         return
     if event == "open":
@@ -53,12 +58,12 @@ def _audit(event: str, given: tuple) -> None:
         _written.append(f"{event} {os.fsdecode(given[0]) if isinstance(given[0], str | bytes) else given[0]}")
 
 
-sys.addaudithook(_audit)  # cannot be taken back: it asks _watching
+sys.addaudithook(_audit)  # Hooks cannot be removed, so _audit does nothing outside of `watched`.
 
 
 @contextmanager
 def watched(*folders: Path) -> Iterator[list[str]]:
-    """What is written to anywhere but the system's devices; at the end, a look that the folders are as before."""
+    """Yield a list that receives the paths this process writes to. At the end, check that the folders are unchanged."""
     before = {path: path.stat().st_mtime_ns for folder in folders for path in (folder, *folder.rglob("*"))}
     _written.clear()
     _watching.append(Path())
@@ -72,8 +77,8 @@ def watched(*folders: Path) -> Iterator[list[str]]:
 
 @pytest.fixture
 def public(small_world_in_use, monkeypatch, tmp_path):
-    """Run a public app on the small workspace; the value is its cache folder."""
-    cache = tmp_path / "kept-results"
+    """Start a public app with the small workspace, and return its cache folder."""
+    cache = tmp_path / "cache"
     cache.mkdir()
     monkeypatch.setenv("FPC_PUBLIC", "1")
     monkeypatch.setenv("FPC_CACHE", str(cache))
@@ -86,7 +91,12 @@ def public(small_world_in_use, monkeypatch, tmp_path):
 
 
 def by_the_page(written: list[str], cache: Path) -> list[str]:
-    """Without bytecode, and without what earlier tests of this process still compute in the background."""
+    """Return the written paths without those of Python bytecode and of background jobs from earlier tests.
+
+    Args:
+        written: Paths recorded by `watched`.
+        cache: Cache folder of this test.
+    """
     others = str(cache.parent.parent / "test_")
     return [each for each in written if "pycache" not in each and (others not in each or str(cache.parent) in each)]
 
@@ -109,7 +119,7 @@ def secrets(places, cache) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize("name", VISITED)
-def test_no_page_shows_paths_writes_files_or_opens_a_links_data(public, small_places, name):
+def test_no_page_shows_paths_writes_files_or_opens_data_of_a_link(public, small_places, name):
     page = open_page(PAGES / name)
     page.query_params.update({"data": "demo", "weights": str(small_places.weights), "memory": "/etc", "device": "cpu"})
     with watched(public, small_places.data.parent) as written:
@@ -131,7 +141,7 @@ def test_background_errors_are_shown_without_paths(public, small_places, monkeyp
 
     monkeypatch.setattr(prefetch, "_at_all_keep_rates", damaged)
     page = open_page(PAGES / "explore.py")
-    page.query_params["epsilon"] = "0.11"  # a grid that no other test computes
+    page.query_params["epsilon"] = "0.11"  # No other test computes this grid.
 
     def errors(page):
         return [sent["error"] for sent in sent_to(page, "job_result") if sent["error"]]
@@ -166,7 +176,7 @@ def test_public_navigation_has_no_page_that_loads_data(public, monkeypatch, show
     monkeypatch.setattr(st, "navigation", lambda pages, **named: offered.extend(pages) or real(pages, **named))
     assert run_page(open_page(ROOT / "streamlit_app.py")).tabs
     assert sorted(page._page.name for page in offered) == sorted({*VISITED} - {"data_public.py"} | {shown})
-    widgets = everything(run_page(open_page(PAGES / shown)))  # with their keys
+    widgets = everything(run_page(open_page(PAGES / shown)))  # The messages contain the keys of the widgets.
     assert ("-draft-" in widgets) == (shown == "data.py")
 
 
@@ -183,7 +193,7 @@ def test_a_public_sweep_is_shown_but_not_stored(public, small_places):
     page = open_page(PAGES / "sweep.py")
     page.query_params.update({"scope": "one", "gammas": ["1.0"], "ks": ["1"], "step": "0.5"})
     with watched(public, small_places.data.parent) as written:
-        wait_until_finished(page)  # so few queries start by themselves
+        wait_until_finished(page)  # A sweep of few queries starts without a click.
     assert [each for each in written if str(public) in each] == []
 
 
@@ -215,7 +225,7 @@ def test_results_stored_earlier_are_shown(public, small_world_in_use, monkeypatc
     assert "Done: " in texts(run_page(page))
 
 
-def test_open_errors_are_shown_without_and_logged_with_the_path(public, monkeypatch, tmp_path, caplog):
+def test_errors_of_opening_show_no_path_and_the_log_contains_it(public, monkeypatch, tmp_path, caplog):
     monkeypatch.setenv("FPC_WEIGHTS", str(tmp_path / "secret folder" / "gone.pth"))
     for name in VISITED:
         page = run_page(open_page(PAGES / name))
@@ -230,8 +240,10 @@ def test_damaged_stored_results_are_reported_without_paths(public, caplog):
     from app.messages import _private_folders
 
     path = public / "results" / "a b" / "0f.npz"
-    page_text = redact(f"the kept results {path} are damaged (bad magic); they are computed again", _private_folders())
-    assert page_text == "the kept results results/a b/0f.npz are damaged (bad magic); they are computed again"
+    page_text = redact(
+        f"the stored results {path} are damaged (bad magic); they are computed again", _private_folders()
+    )
+    assert page_text == "the stored results results/a b/0f.npz are damaged (bad magic); they are computed again"
     assert str(path) in caplog.text
 
 
@@ -242,7 +254,7 @@ def test_damaged_stored_results_are_reported_without_paths(public, caplog):
         ("[Errno 13] Permission denied: '/cache/results'", "[Errno 13] Permission denied: 'results'"),
         (r"cannot open C:\Users\me\weights.pth.", "cannot open weights.pth."),
         ("see file:///etc/passwd: no", "see passwd: no"),
-        ("it lies in ~/models/a.pth", "it lies in a.pth"),
+        ("the file is in ~/models/a.pth", "the file is in a.pth"),
         ("query/0001_c1.png is damaged (1/2 read, 3 / 4 not)", "query/0001_c1.png is damaged (1/2 read, 3 / 4 not)"),
         ("in /", "in /"),
     ],

@@ -1,4 +1,4 @@
-"""Galleries smaller than the controls' ranges: every page works, and K ends at the gallery's size."""
+"""Galleries smaller than the controls' ranges: every page works, and K is limited to the gallery's size."""
 
 import pytest
 
@@ -16,7 +16,7 @@ def world(request, tmp_path_factory):
 
 @pytest.fixture
 def images(world, monkeypatch, tmp_path):
-    """How many there are; the world is in use."""
+    """Start the app with the small gallery, and return its number of images."""
     places, count = world
     for name in ("data", "weights", "memory"):
         monkeypatch.setenv(f"FPC_{name.upper()}", str(getattr(places, name)))

@@ -1,4 +1,4 @@
-"""The Sweep page run without a browser."""
+"""The Sweep page without a browser: start, stop, results, and a sweep of some queries."""
 
 import threading
 
@@ -73,7 +73,7 @@ def test_a_set_of_queries_is_chosen_by_identity_and_image(sweep):
     assert "3 queries × 6 keep rates" in texts(run_page(sweep))
 
 
-def test_other_settings_are_another_sweep(sweep):
+def test_other_settings_need_another_sweep(sweep):
     run_page(sweep).button(key="start").click()
     wait_until_finished(sweep)
     sweep.query_params["s_variant"] = "paper"
@@ -83,7 +83,7 @@ def test_other_settings_are_another_sweep(sweep):
 
 
 @pytest.mark.parametrize("part", ["FPC_DATA", "FPC_WEIGHTS", "FPC_MEMORY"])
-def test_what_is_missing_is_named(sweep, monkeypatch, tmp_path, part):
+def test_missing_data_weights_or_memory_are_reported(sweep, monkeypatch, tmp_path, part):
     monkeypatch.setenv(part, str(tmp_path / "nowhere"))
     run_page(sweep)
     assert sweep.header[0].value == "No data loaded yet"

@@ -1,4 +1,4 @@
-"""Pruning by hand without a browser: links, the comparison of masks, recipes, and the pages that share the choice."""
+"""Pruning by hand without a browser: links, the comparison of masks, recipes, and pages that share the patches."""
 
 import pytest
 
@@ -51,7 +51,8 @@ def test_the_models_own_choice_gives_the_models_distances(app):
     assert "given" in app.query_params
     for name in ("indices", "dCos", "dEmd", "survived"):
         assert mine["answer"]["match"][name] == model["answer"]["match"][name]
-    assert "All masks do equally well for this query" in texts(run_page(app))  # The first run drew only the rankings.
+    # The run after the click drew only the rankings.
+    assert "All masks do equally well for this query" in texts(run_page(app))
 
 
 def test_the_tab_compares_ranks_distance_and_overlap(app):

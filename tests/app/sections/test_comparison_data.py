@@ -43,7 +43,7 @@ def labels(workspace):
 
 @pytest.fixture(scope="module")
 def traces(workspace):
-    """The third query at keep rate 1 and at the paper's 0.8."""
+    """Search for the third query at keep rate 1 and at the paper's 0.8."""
     config, record = workspace.retriever.model.config, workspace.dataset.query[2]
     image = to_tensor([resize_image(workspace.dataset.read(record), config.image_size)], config)
     camera = torch.tensor([record.camera])
@@ -51,7 +51,12 @@ def traces(workspace):
 
 
 def encoding(*kept, block=3):
-    """One image of 2 x 2 patches that drops once."""
+    """Return the encoding of an image of 2 x 2 patches, of which one block drops some.
+
+    Args:
+        kept: Indices of the patches that survive.
+        block: Index of the dropping block.
+    """
     entered = torch.arange(4)[None]
     stage = DropStage(block, entered, torch.rand(1, 4), torch.tensor([kept]))
     return Encoding(torch.zeros(1, 1 + len(kept), 3), (stage,), (2, 2), PruneSettings(blocks=(block,)))
@@ -115,11 +120,11 @@ def test_the_same_images_in_any_order_count_as_the_same():
     ("one", "other", "difference"),
     [(3.0, 5.0, "+2"), (5.0, 3.0, "−2"), (4.0, 4.3, "="), (None, None, "–"), (None, 1.0, "only one"), (2.4, 2.6, "+1")],
 )
-def test_a_difference_is_that_of_the_numbers_shown(one, other, difference):
+def test_a_difference_is_computed_from_the_rounded_values(one, other, difference):
     assert ComparedValue("rank", one, other, "{:.0f}".format).difference == difference
 
 
-def test_a_row_reads_as_it_is_shown():
+def test_a_row_of_the_table_has_formatted_values():
     figure = ComparedValue("D", 0.14442, 0.14561, "{:.4f}".format)
     assert figure.row() == {"": "D", "A": "0.1444", "B": "0.1456", "B − A": "+0.0012"}
     assert ComparedValue("rank", None, 2.0, "{:.0f}".format).row() == {
@@ -137,7 +142,7 @@ def test_the_first_true_match_leaves_junk_out():
     ]
     labels = MatchRule(records, QueryIdentity(1, 0), True)
     ranking = Ranking(np.array([0, 1, 3, 2]), np.array([0.1, 0.2, 0.3, 0.4]))
-    assert labels.first_match(ranking) == 2  # row 0 is the query's own camera, row 1 another person
+    assert labels.first_match(ranking) == 2  # Row 0 is junk, from the query's own camera, and row 1 is another person.
     assert average_precision(labels, ranking) == pytest.approx((1 / 2 + 2 / 3) / 2)
     assert MatchRule(records, QueryIdentity(1, 0), False).first_match(ranking) == 1
     assert average_precision(MatchRule(records, QueryIdentity(), True), ranking) is None

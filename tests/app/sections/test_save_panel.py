@@ -1,4 +1,4 @@
-"""A panel of Explore is saved as image and data, or added to the figure, exactly as it is shown."""
+"""Panels of Explore are saved as image and data, or added to the figure, as they are shown."""
 
 import csv
 import io
@@ -67,14 +67,14 @@ def test_the_transport_panel_saves_the_plan_of_the_selected_hit(workspace):
     assert {row["gallery"] for row in csv.DictReader(io.StringIO(text))} == {gallery}
 
 
-def test_maps_of_an_image_name_it_and_others_do_not(workspace):
+def test_a_recipe_names_the_gallery_image_that_maps_explain(workspace):
     explained = MapSettings(MapMethod.HIRES_CAM, index=5, relative=False)
     of_image = recipe(workspace, FigureKind.DECODER_MAPS, gallery="a.png", maps=explained)
     assert (of_image.gallery, of_image.method, of_image.relative) == ("a.png", MapMethod.HIRES_CAM, False)
     assert recipe(workspace, FigureKind.DECODER_MAPS, gallery="a.png", maps=MapSettings()).gallery == ""
 
 
-def test_add_to_figure_adds_the_panel_it_stands_below(app, workspace):
+def test_add_to_figure_adds_the_panel_above_the_button(app, workspace):
     app.query_params.update({"query": QUERY, "alpha": "0.3"})
     row = sent_to(run_page(app), "transport")[0]["row"]
     app.button(key="add-to-figure-transport").click()

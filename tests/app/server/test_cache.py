@@ -1,4 +1,4 @@
-"""Caches stay within bounds, compute once, and measure sizes correctly."""
+"""Caches stay within their limits, compute each result once, and measure sizes correctly."""
 
 import sys
 import threading
@@ -18,7 +18,7 @@ def weigh(value):
 
 
 def counting():
-    """Return a function that creates results, and the list of what it created."""
+    """Return a list of names, and a function that creates an array and appends its name to the list."""
     made = []
 
     def make(name, size):
@@ -33,15 +33,15 @@ def counting():
     max_bytes=st.integers(0, 3000),
     requests=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 1500)), max_size=60),
 )
-def test_entries_and_bytes_stay_within_bounds_and_the_sum_is_exact(max_entries, max_bytes, requests):
+def test_entries_and_bytes_stay_within_limits_and_the_sum_is_exact(max_entries, max_bytes, requests):
     cache = Cache(max_entries, max_bytes, weigh)
-    order: list[tuple[int, int]] = []  # what a plain model of it holds, the oldest first
+    order: list[tuple[int, int]] = []  # Expected (key, size) entries, the least recently used first.
     for key, size in requests:
         found = cache.get(key, lambda size=size: np.zeros(size, np.uint8))
         stored = dict(order)
         assert found.nbytes == stored.get(key, size)
         order = [each for each in order if each[0] != key] + [(key, stored.get(key, size))]
-        cost = size_of(0)  # of a key
+        cost = size_of(0)  # Size of a key.
         while len(order) > 1 and (len(order) > max_entries or sum(each + cost for _, each in order) > max_bytes):
             order.pop(0)
         assert cache.stats().entries == len(order) <= max_entries
@@ -123,8 +123,8 @@ def test_a_mutable_result_is_measured_on_every_access():
 @given(shape=st.lists(st.integers(1, 8), min_size=1, max_size=3), parts=st.integers(1, 5))
 def test_views_of_tensors_and_arrays_count_the_whole_storage(shape, parts):
     tensor, array = torch.zeros(shape), np.zeros(shape)
-    looked = tuple(each for _ in range(parts) for each in (tensor[:1], array[..., :1]))
-    assert size_of(looked) == sys.getsizeof(looked) + 4 * tensor.numel() + array.nbytes
+    views = tuple(each for _ in range(parts) for each in (tensor[:1], array[..., :1]))
+    assert size_of(views) == sys.getsizeof(views) + 4 * tensor.numel() + array.nbytes
 
 
 def test_parts_of_results_count_but_mapped_files_do_not(tmp_path):

@@ -1,4 +1,4 @@
-"""What other visitors notice while some open links that are costly by design, compared with an idle server."""
+"""Waiting times of a visitor while others open links that take long to answer, compared with an idle server."""
 
 import base64
 import json
@@ -13,17 +13,17 @@ from app.session import lab_scene
 from fpc_core.data.occluders import FORMAT
 from fpc_core.io import dataclass_json
 from tests.support.server import resident, server
-from tests.support.stream_client import answer, ask, connected
+from tests.support.stream_client import answer, connected, request_page
 
-TIMES_IDLE = 20  # an answer may take so much longer than on an idle server, plus GRACE seconds
-GRACE = 3.0
-GROWTH = 400  # MB that the server may grow by
+TIMES_IDLE = 20  # An answer may take this multiple of the time on an idle server, plus GRACE.
+GRACE = 3.0  # Seconds.
+GROWTH = 400  # Maximum growth of the server's memory in MB.
 VISITORS = 4
 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
-    """Address and process of a server of the demo whose engine is loaded."""
+    """Start a server with the demo, load its engine, and return its address and process."""
     with server(settings={"FPC_CACHE": str(tmp_path_factory.mktemp("cache"))}) as (address, _, process):
         for page in ("", "lab"):
             seconds_of_a_page(address, page)
@@ -31,25 +31,33 @@ def running(tmp_path_factory):
 
 
 def seconds_of_a_page(address, page="", query=""):
+    """Return the time in seconds until a page is answered.
+
+    Args:
+        address: Address of the server.
+        page: Name of the page; an empty text for Explore.
+        query: Query string of the link.
+    """
     start = time.perf_counter()
     with connected(address) as socket:
-        ask(socket, page, query)
+        request_page(socket, page, query)
         answer(socket)
     return time.perf_counter() - start
 
 
 def scene_of_thousands():
-    """A link of a few kilobytes that unpacks to 65,000 poles."""
+    """Return a scene for a link: a few kilobytes that unpack to 65,000 poles."""
     packed = zlib.compress(json.dumps({"format": FORMAT, "occluders": [{"kind": "pole"}] * 65_000}).encode(), 9)
     link = base64.urlsafe_b64encode(packed).decode("ascii").rstrip("=")
-    assert len(link) < 12_000  # the limit of a link's length does not stop it
+    assert len(link) < 12_000  # The link is not longer than allowed.
     return link
 
 
 def costly_links(kind):
     if kind == "scene":
         return [("lab", urlencode({"scene": scene_of_thousands()}))] * VISITORS
-    # The slowest search that a link can ask for: no pruning and the exact solver, a different one for each visitor.
+    # The slowest search that a link can request: the exact solver without pruning. Each visitor has another alpha, so
+    # that no result is shared.
     return [("", urlencode({"solver": "exact", "gamma": "1.0", "alpha": f"0.{n}"})) for n in range(1, VISITORS + 1)]
 
 

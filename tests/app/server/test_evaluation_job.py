@@ -1,4 +1,4 @@
-"""Sweeps in the background: stopped, shared, resumed, and with errors reported."""
+"""Background jobs that compute a sweep: stop, resume, shared results and reported errors."""
 
 import threading
 import time
@@ -31,24 +31,29 @@ def store(tmp_path):
 
 
 def ended(run, seconds=60):
-    """Return the status of the job once it no longer runs."""
+    """Return the status of a job after it has ended.
+
+    Args:
+        run: The job.
+        seconds: Maximum waiting time in seconds.
+    """
     for _ in range(seconds * 100):
-        if not (look := run.status()).active:
-            return look
+        if not (status := run.status()).active:
+            return status
         time.sleep(0.01)
-    raise AssertionError(f"still {look.state} after {seconds} s")
+    raise AssertionError(f"still {status.state} after {seconds} s")
 
 
 def test_a_job_has_the_results_of_a_direct_run(task, store):
     run = EvaluationJob(task, store, Worker())
     assert (run.status().state, run.status().done) == (JobState.IDLE, 0)
     run.start("a")
-    look = ended(run)
-    assert look.complete
-    assert (look.state, look.done, look.total, look.error, look.notes) == (JobState.IDLE, 16, 16, "", ())
+    status = ended(run)
+    assert status.complete
+    assert (status.state, status.done, status.total, status.error, status.notes) == (JobState.IDLE, 16, 16, "", ())
     for eval_pass, result in run_passes(task):
         if result.complete:
-            np.testing.assert_array_equal(look.known[eval_pass].average_precision, result.average_precision)
+            np.testing.assert_array_equal(status.known[eval_pass].average_precision, result.average_precision)
 
 
 def test_a_new_job_starts_with_stored_results(task, store):
@@ -78,8 +83,8 @@ def test_a_stopped_job_keeps_its_results_and_resumes(task, store, monkeypatch):
 
     monkeypatch.setattr(task.retriever, "match", stop_at_the_third)
     run.start("a")
-    look = ended(run)
-    assert (look.state, look.done) == (JobState.STOPPED, 3)
+    status = ended(run)
+    assert (status.state, status.done) == (JobState.STOPPED, 3)
     assert EvaluationJob(task, store, Worker()).status().done == 3
     monkeypatch.undo()
     run.start("a")
@@ -115,22 +120,22 @@ def test_a_job_belongs_to_its_visitor_until_that_visitor_leaves(task, store, mon
     assert ended(run).state is JobState.STOPPED
 
 
-def test_a_visitors_next_job_stops_the_last(task, store, monkeypatch):
+def test_a_visitors_next_job_stops_the_previous_one(task, store, monkeypatch):
     worker = Worker()
     first = EvaluationJob(task, store, worker)
     second = EvaluationJob(replace(task, passes=task.passes[1:]), store, worker)
     original = task.retriever.match
 
-    def turn_at_the_third(*arguments):
+    def start_the_next_at_the_third(*arguments):
         if first.status().done == 2 and not second.status().active:
             second.start("a")
         return original(*arguments)
 
-    monkeypatch.setattr(task.retriever, "match", turn_at_the_third)
+    monkeypatch.setattr(task.retriever, "match", start_the_next_at_the_third)
     first.start("a")
-    look = ended(first)
-    assert look.state is JobState.STOPPED
-    assert 2 <= look.done < look.total
+    status = ended(first)
+    assert status.state is JobState.STOPPED
+    assert 2 <= status.done < status.total
     assert ended(second).complete
 
 
@@ -141,8 +146,8 @@ def test_the_time_left_is_estimated_while_it_runs(task, store, monkeypatch):
     run.start("a")
     ended(run)
     assert statuses[0].seconds_left is None
-    assert all(look.seconds_left > 0 for look in statuses[1:])
-    assert [look.done for look in statuses] == list(range(16))
+    assert all(status.seconds_left > 0 for status in statuses[1:])
+    assert [status.done for status in statuses] == list(range(16))
 
 
 def test_an_error_ends_the_job_but_not_the_worker(task, store, monkeypatch):
@@ -154,20 +159,20 @@ def test_an_error_ends_the_job_but_not_the_worker(task, store, monkeypatch):
 
     monkeypatch.setattr(task.retriever, "match", fail)
     run.start("a")
-    look = ended(run)
-    assert (look.state, look.error) == (JobState.FAILED, "the gallery memory was cut short")
+    status = ended(run)
+    assert (status.state, status.error) == (JobState.FAILED, "the gallery memory was cut short")
     monkeypatch.undo()
     run.start("a")
-    look = ended(run)
-    assert look.complete
-    assert look.error == ""
+    status = ended(run)
+    assert status.complete
+    assert status.error == ""
 
 
 def test_results_that_cannot_be_stored_are_shown_with_one_note(task, tmp_path):
-    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "file").write_text("not a folder")
     run = EvaluationJob(task, ResultStore(tmp_path / "file"), Worker())
     run.start("a")
-    look = ended(run)
-    assert look.complete
-    assert len(look.notes) == 1
-    assert "set FPC_CACHE" in look.notes[0]
+    status = ended(run)
+    assert status.complete
+    assert len(status.notes) == 1
+    assert "set FPC_CACHE" in status.notes[0]

@@ -1,4 +1,4 @@
-"""Details of the host that Streamlit itself would send: repository, file names, folder."""
+"""Details of the host that Streamlit would send to visitors: repository, file names and folder."""
 
 import shutil
 import subprocess
@@ -10,7 +10,7 @@ from streamlit.runtime.app_session import AppSession
 
 from app.server import host_details
 from tests.support.server import ROOT, server
-from tests.support.stream_client import answer, ask, connected
+from tests.support.stream_client import answer, connected, request_page
 
 SECRET = "notes-on-patients.txt"
 GIT = shutil.which("git")
@@ -18,13 +18,19 @@ needs_git = pytest.mark.skipif(GIT is None, reason="git is not installed")
 
 
 def git(folder, *words):
+    """Run git in a folder, without the settings of the machine.
+
+    Args:
+        folder: Folder of the repository.
+        words: Arguments of git.
+    """
     own = ["-c", "user.name=test", "-c", "user.email=test@example.org", "-c", "commit.gpgsign=false"]
     subprocess.run([GIT, "-C", str(folder), *own, *words], check=True, capture_output=True)
 
 
 @pytest.fixture
 def clone(tmp_path):
-    """The app in a clone of a GitHub repository, with an untracked file."""
+    """Create a clone of a GitHub repository with the app and an untracked file, and return its folder."""
     for name in ("app", "fpc_core", ".streamlit"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "streamlit_app.py", tmp_path)
@@ -47,7 +53,7 @@ def git_request():
 
 
 def handled(script):
-    """Return what a session of this script sends on a request for Git information."""
+    """Return the messages that a session of this script sends after a request for Git information."""
     sent = []
     methods = {name: getattr(AppSession, name) for name in ("handle_backmsg", host_details.GIT)}
     session = type("Session", (), methods)()
@@ -59,7 +65,7 @@ def handled(script):
 
 @needs_git
 def test_streamlit_sends_file_names_and_this_app_does_not(clone, monkeypatch):
-    """If the first half fails, Streamlit has changed: check app/server/host_details.py."""
+    """If the asserts on `git_info` fail, Streamlit has changed: check app/server/host_details.py."""
     monkeypatch.setattr(AppSession, host_details.NEW_SESSION, getattr(AppSession, host_details.NEW_SESSION))
     monkeypatch.setattr(AppSession, host_details.GIT, getattr(AppSession, host_details.GIT))
     (git_info,) = handled(clone / "streamlit_app.py")
@@ -80,13 +86,13 @@ def test_a_streamlit_without_the_methods_starts_no_server(monkeypatch, name):
 @needs_git
 @pytest.mark.parametrize("public", ["0", "1"])
 def test_a_server_sends_neither_repository_nor_folder(clone, public):
-    """Requested before and after the first page is opened."""
+    """The client requests Git information before and after it opens the first page."""
     with server(settings={"FPC_PUBLIC": public}, folder=clone) as (address, _, _), connected(address) as socket:
         socket.send(git_request().SerializeToString())
-        ask(socket, page="evaluate" if public == "1" else "data")
+        request_page(socket, page="evaluate" if public == "1" else "data")
         messages = answer(socket)
         socket.send(git_request().SerializeToString())
-        ask(socket)
+        request_page(socket)
         messages += answer(socket)
     kinds = [each.WhichOneof("type") for each in messages]
     assert "new_session" in kinds

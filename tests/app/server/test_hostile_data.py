@@ -1,4 +1,4 @@
-"""What other visitors notice while one opens slow data, measured against an idle server."""
+"""Waiting times of other visitors while one opens data that are slow to read, compared with an idle server."""
 
 import json
 import os
@@ -13,17 +13,17 @@ from fpc_core.data.datasets import open_dataset
 from fpc_core.data.ground_truth import RECORDS
 from tests.support.hostile_files import flat_mask, sparse, write_rows
 from tests.support.server import resident, server
-from tests.support.stream_client import answer, ask, connected
+from tests.support.stream_client import answer, connected, request_page
 
-TIMES_IDLE = 20  # an answer may take so much longer than on an idle server, with GRACE seconds besides
-GRACE = 3.0
-GROWTH = 400  # MB that the server may grow by
-VISITOR = 30.0  # seconds within which the visitor with the slow data is answered
+TIMES_IDLE = 20  # An answer may take this multiple of the time on an idle server, plus GRACE.
+GRACE = 3.0  # Seconds.
+GROWTH = 400  # Maximum growth of the server's memory in MB.
+SLOW_ANSWER = 30.0  # Seconds within which the visitor with the slow data must get an answer.
 
 
 @pytest.fixture(scope="module")
 def house(small_places, tmp_path_factory):
-    """A root with copies of the small workspace, each with a side file that is expensive to read."""
+    """Create a root with copies of the small workspace, each with another file that is expensive to read."""
     house = tmp_path_factory.mktemp("hostile") / "house"
     house.mkdir()
     shutil.copy(small_places.weights, house / "model.safetensors")
@@ -46,7 +46,7 @@ def house(small_places, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def running(small_places, house, tmp_path_factory):
-    """Address and process of a server with the engine loaded."""
+    """Start a server, load its engine, and return its address and process."""
     settings = {
         "FPC_DATA": str(small_places.data),
         "FPC_WEIGHTS": str(small_places.weights),
@@ -57,16 +57,16 @@ def running(small_places, house, tmp_path_factory):
     with server(settings=settings) as (address, _, process):
         with connected(address) as socket:
             for page in ("", "data", ""):
-                ask(socket, page)
+                request_page(socket, page)
                 answer(socket)
         yield address, process
 
 
 def seconds_of_a_page(address):
-    """Return how long another visitor waits for the Explore page."""
+    """Return the time in seconds that another visitor waits for the Explore page."""
     with connected(address) as socket:
         began = time.perf_counter()
-        ask(socket)
+        request_page(socket)
         answer(socket)
         return time.perf_counter() - began
 
@@ -91,7 +91,7 @@ def test_slow_data_delays_no_other_visitor_and_takes_little_ram(running, data, m
     def visit():
         began = time.perf_counter()
         with connected(address) as socket:
-            ask(socket, page, urlencode(link))
+            request_page(socket, page, urlencode(link))
             elements = [each.delta.new_element for each in answer(socket) if each.WhichOneof("type") == "delta"]
         alerts.extend(each.alert.body for each in elements if each.WhichOneof("type") == "alert")
         took.append(time.perf_counter() - began)
@@ -105,7 +105,7 @@ def test_slow_data_delays_no_other_visitor_and_takes_little_ram(running, data, m
     figures = json.dumps({"idle": idle, "waits": waits, "took": took, "grew": peak - before})
     assert max(waits) < TIMES_IDLE * idle + GRACE, figures
     assert took, "never answered"
-    assert took[0] < VISITOR, figures
-    if not page or data == "label" or memory != "memory":  # the Data page does not read the masks
+    assert took[0] < SLOW_ANSWER, figures
+    if not page or data == "label" or memory != "memory":  # The Data page reads no ground-truth masks.
         assert any(words in each for each in alerts), alerts
     assert peak - before < GROWTH, figures

@@ -1,4 +1,4 @@
-"""The server's log stays short: the first of equal errors in full, the others counted."""
+"""The server's log stays short: it contains the first of equal errors in full and the number of the others."""
 
 import inspect
 import io
@@ -25,7 +25,7 @@ from app.server.log_limits import (
     LogLimiter,
 )
 from tests.support.server import ROOT, server
-from tests.support.stream_client import answer, ask, connected
+from tests.support.stream_client import answer, connected, request_page
 
 
 class Clock:
@@ -43,7 +43,7 @@ def clock():
 
 @pytest.fixture
 def log(clock):
-    """A logger with the limits, a reader of its output, and the limits."""
+    """Return a logger with the limits, a function that returns its output, and the limiter."""
     limiter, stream = LogLimiter(clock), io.StringIO()
     handler = logging.StreamHandler(stream)
     logger = logging.Logger("tested")
@@ -76,7 +76,7 @@ def test_the_first_of_equal_errors_is_written_and_others_counted(log, clock):
 def test_a_late_message_for_a_page_that_was_left_is_not_written(log):
     source = inspect.getsource(script_runner)
     assert script_runner._LOGGER.name == log_limits._LEFT_PAGE[0]
-    assert f'"{log_limits._LEFT_PAGE[1]}"' in source  # Else the text has changed with a new Streamlit.
+    assert f'"{log_limits._LEFT_PAGE[1]}"' in source  # If this fails, Streamlit has changed the text.
     logger, written, _ = log
     logger.name = log_limits._LEFT_PAGE[0]
     logger.warning(f"{log_limits._LEFT_PAGE[1]} This can happen.", "b3481d80")
@@ -115,7 +115,7 @@ def test_long_messages_and_tracebacks_keep_their_beginning_and_end(log):
         assert word in written()
 
 
-def test_errors_that_are_all_different_stay_within_the_bound(log, clock):
+def test_errors_that_are_all_different_stay_within_the_limit(log, clock):
     logger, written, limiter = log
     rng = random.Random(0)
     seconds = 36 * 60
@@ -155,7 +155,12 @@ def test_existing_and_new_loggers_and_threads_are_limited():
 
 
 def send(address, frame):
-    """Send one malformed message in a session of its own."""
+    """Send a malformed message in a new session.
+
+    Args:
+        address: Address of the server.
+        frame: Content of the message.
+    """
     with connected(address) as socket:
         socket.send(frame)
         try:
@@ -165,7 +170,7 @@ def send(address, frame):
 
 
 def test_a_server_that_is_sent_malformed_messages_writes_each_error_once(tmp_path):
-    """Started as by `streamlit run`, before any page is opened."""
+    """The server is started with `streamlit run`, and no page has been opened yet."""
     path = tmp_path / "log"
     with path.open("wb") as log, server(log) as (address, _, _):
         for number in range(60):
@@ -179,8 +184,8 @@ def test_a_server_that_is_sent_malformed_messages_writes_each_error_once(tmp_pat
     assert len(log_text) < 20_000
 
 
-def test_a_page_that_fails_again_and_again_writes_one_traceback(tmp_path):
-    """Uncaught errors of a page go the same way, with `logger.enableRich` off."""
+def test_a_page_that_fails_repeatedly_writes_one_traceback(tmp_path):
+    """With `logger.enableRich` off, uncaught errors of a page are logged through the limiter."""
     for name in ("app", ".streamlit"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("assets", "fpc_core"):  # The server preloads them.
@@ -190,7 +195,7 @@ def test_a_page_that_fails_again_and_again_writes_one_traceback(tmp_path):
     path = tmp_path / "log"
     with path.open("wb") as log, server(log, folder=tmp_path) as (address, _, _), connected(address) as socket:
         for _ in range(30):
-            ask(socket)
+            request_page(socket)
             answer(socket)
     log_text = path.read_text(encoding="utf-8")
     assert log_text.count("ValueError: this page fails\n") == 1

@@ -1,4 +1,4 @@
-"""Occlusion studies in the background: results match the core, and stopping loses nothing."""
+"""Background jobs of occlusion studies: results equal those of the core, and a stopped job keeps its results."""
 
 import time
 from dataclasses import replace
@@ -30,8 +30,8 @@ def task(small_places):
 
 def ended(study):
     for _ in range(6000):
-        if not (look := study.status()).active:
-            return look
+        if not (status := study.status()).active:
+            return status
         time.sleep(0.01)
     raise AssertionError("the study did not end")
 
@@ -40,11 +40,11 @@ def test_a_study_has_the_results_of_the_core(task):
     study = OcclusionJob(task, Worker())
     assert (study.status().state, study.status().done) == (JobState.IDLE, 0)
     study.start("a")
-    look = ended(study)
+    status = ended(study)
     *_, found = run_occlusion(task)
-    assert look.complete
-    np.testing.assert_array_equal(look.known.rank, found.rank)
-    np.testing.assert_array_equal(look.known.margin, found.margin)
+    assert status.complete
+    np.testing.assert_array_equal(status.known.rank, found.rank)
+    np.testing.assert_array_equal(status.known.margin, found.margin)
 
 
 def test_a_stopped_study_keeps_its_results_and_resumes(task, monkeypatch):
@@ -58,16 +58,16 @@ def test_a_stopped_study_keeps_its_results_and_resumes(task, monkeypatch):
 
     monkeypatch.setattr(task.retriever, "match", stop_at_the_third)
     study.start("a")
-    look = ended(study)
-    assert (look.state, look.done) == (JobState.STOPPED, 3)
+    status = ended(study)
+    assert (status.state, status.done) == (JobState.STOPPED, 3)
     monkeypatch.undo()
     study.start("a")
     assert ended(study).complete
 
 
-def test_a_study_that_fails_says_why(task):
+def test_a_failed_study_reports_the_reason(task):
     study = OcclusionJob(replace(task, scenes=(Scene((CutOut(path="gone.jpg"),)),)), Worker())
     study.start("a")
-    look = ended(study)
-    assert look.state is JobState.FAILED
-    assert "gone.jpg" in look.error
+    status = ended(study)
+    assert status.state is JobState.FAILED
+    assert "gone.jpg" in status.error

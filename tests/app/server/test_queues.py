@@ -1,4 +1,4 @@
-"""The queues: few at a time, first come, first served, shown on screen, left by visitors who move on."""
+"""The queues: a limited number of slots, in order of arrival, with a message, and without visitors who move on."""
 
 import threading
 
@@ -9,12 +9,16 @@ from app.server.queues import BusyError, FairQueue
 
 
 class MovedOn(BaseException):
-    """Ends a run as Streamlit does when it is superseded."""
+    """Exception that ends a run that was superseded, as in Streamlit."""
 
 
 @pytest.fixture
 def visitors(monkeypatch):
-    """Threads that count as pages. `gone` has names of those who move on, `messages` what they see."""
+    """Return an object that starts visitors, each in a thread that the queues treat as a page run.
+
+    Its attributes: `gone`, names of visitors who move on; `messages`, pairs of a visitor and a text shown to it;
+    `order`, names in the order in which they got a slot; `ended`, the error of every visitor that has ended, or None.
+    """
 
     class Visitors:
         def __init__(self):
@@ -35,7 +39,7 @@ def visitors(monkeypatch):
             thread = threading.Thread(target=compute, name=name)
             thread.start()
             self.threads.append(thread)
-            for _ in range(500):  # until it waits, is in, or was sent away
+            for _ in range(500):  # Until it waits, has a slot, or was refused.
                 if queue.waiting > before or name in self.order or name in self.ended:
                     return
                 threading.Event().wait(0.01)
@@ -46,31 +50,31 @@ def visitors(monkeypatch):
                 thread.join(10)
                 assert not thread.is_alive()
 
-    found = Visitors()
+    result = Visitors()
 
     def stop_if_superseded():
-        if threading.current_thread().name in found.gone:
+        if threading.current_thread().name in result.gone:
             raise MovedOn
 
-    class Sign:
+    class Spinner:
         def __init__(self, text):
             self.text = text
 
         def __enter__(self):
-            found.messages.append((threading.current_thread().name, self.text))
+            result.messages.append((threading.current_thread().name, self.text))
 
         def __exit__(self, *_):
             return None
 
     monkeypatch.setattr(queues, "in_page_run", lambda: True)
     monkeypatch.setattr(queues, "stop_if_superseded", stop_if_superseded)
-    monkeypatch.setattr(queues.st, "spinner", Sign)
-    return found
+    monkeypatch.setattr(queues.st, "spinner", Spinner)
+    return result
 
 
-def until(holds):
+def wait_until(condition):
     for _ in range(500):
-        if holds():
+        if condition():
             return
         threading.Event().wait(0.01)
     raise TimeoutError
@@ -110,13 +114,13 @@ def test_a_waiting_visitor_sees_how_many_are_ahead(visitors):
     queue, stay = FairQueue(1, 10), threading.Event()
     for name in "abc":
         visitors.come(queue, name, stay)
-    until(lambda: len(visitors.messages) == 2)
+    wait_until(lambda: len(visitors.messages) == 2)
     stay.set()
     visitors.leave()
     assert set(visitors.messages) == {("b", "In the queue: 1 ahead of you"), ("c", "In the queue: 2 ahead of you")}
 
 
-def test_a_visitor_who_need_not_wait_sees_no_message(visitors):
+def test_a_visitor_who_does_not_wait_sees_no_message(visitors):
     queue, stay = FairQueue(1, 10), threading.Event()
     stay.set()
     visitors.come(queue, "a", stay)
@@ -129,7 +133,7 @@ def test_a_visitor_who_moves_on_leaves_the_queue(visitors):
     for name in "abc":
         visitors.come(queue, name, stay)
     visitors.gone.add("b")
-    until(lambda: queue.waiting == 1)
+    wait_until(lambda: queue.waiting == 1)
     stay.set()
     visitors.leave()
     assert visitors.order == ["a", "c"]
@@ -164,24 +168,24 @@ def test_a_released_slot_is_regained_before_all_others(visitors):
             order.append("draws")
             with pages.release_while():
                 computed.wait(10)
-            order.append("goes on")
+            order.append("continues")
 
     thread = threading.Thread(target=compute)
     thread.start()
-    until(lambda: order == ["draws"])
+    wait_until(lambda: order == ["draws"])
     for name in "bc":
         visitors.come(pages, name, stay)
     assert visitors.order == ["b"]
     computed.set()
-    until(lambda: pages.waiting == 2)
+    wait_until(lambda: pages.waiting == 2)
     assert order == ["draws"]
     stay.set()
     thread.join(10)
     visitors.leave()
-    assert order == ["draws", "goes on"]
+    assert order == ["draws", "continues"]
     assert visitors.order == ["b", "c"]
     assert visitors.messages == []
-    with pages.slot():  # as many may enter as before
+    with pages.slot():  # All slots are free again.
         assert pages.waiting == 0
 
 
@@ -219,7 +223,7 @@ def test_a_long_computation_gives_each_other_visitor_a_turn(visitors, monkeypatc
     def compute():
         with queue.slot():
             begun.set()
-            until(lambda: queue.waiting == 3)
+            wait_until(lambda: queue.waiting == 3)
             for part in range(4):
                 order.append(f"part {part} after {len(visitors.order)}")
                 queue.take_turns()
@@ -239,7 +243,7 @@ def test_a_long_computation_gives_each_other_visitor_a_turn(visitors, monkeypatc
 
 def test_a_brief_or_lone_computation_keeps_its_slot(visitors):
     queue, stay = FairQueue(1, 10), threading.Event()
-    queue.take_turns()  # outside there is none to give
+    queue.take_turns()  # Without a slot, this does nothing.
     with queue.slot():
         queue.take_turns()
         visitors.come(queue, "b", stay)
@@ -270,7 +274,7 @@ def test_a_visitor_who_moves_on_stops_computing_at_the_next_turn(visitors):
 
 
 def test_a_short_search_ends_before_another_visitors_long_one(visitors, monkeypatch):
-    """The long search is the worst that settings allow; without turns the other would wait for all of it."""
+    """The long search has the most expensive settings. Without turns, the short search would wait until it ends."""
     import numpy as np
 
     from app.server import search

@@ -1,4 +1,4 @@
-"""Background work: jobs are shared by key, and cancelled without subscribers."""
+"""The background worker: jobs with equal keys are shared, and jobs without subscribers are cancelled."""
 
 import os
 import subprocess
@@ -22,6 +22,14 @@ def wait(job):
 
 
 def counting(times, gate=None, log=None):
+    """Return a job that takes steps and returns their number.
+
+    Args:
+        times: Number of steps.
+        gate: Event for which every step waits, or None.
+        log: List that receives the number of every step, or None.
+    """
+
     def steps():
         for step in range(times):
             if gate is not None:
@@ -116,7 +124,7 @@ def test_a_failed_job_restarts_for_a_new_subscriber():
 
     worker = Worker()
     failed = wait(worker.submit("a", "key", 1, reading))
-    assert worker.submit("a", "key", 1, reading) is failed  # or a page that is drawn again would never rest
+    assert worker.submit("a", "key", 1, reading) is failed  # A failed job does not restart at every run of a page.
     disk["gone"] = False
     assert wait(worker.submit("b", "key", 1, reading)).result == "read"
     assert worker.submit("a", "key", 1, reading).result == "read"
@@ -142,13 +150,13 @@ def test_large_results_are_evicted_by_size():
     assert worker.submit("new visitor too", "key 0", 1, large) is not jobs[0]
 
 
-def test_the_latest_result_stays_however_large_it_is():
+def test_the_latest_result_stays_even_if_it_is_too_large():
     worker = Worker(max_result_bytes=10)
     job = wait(worker.submit("a", "key", 1, counting(1)))
     assert worker.submit("a", "key", 1, counting(1)) is job
 
 
-def test_a_disconnected_visitor_is_no_subscriber():
+def test_a_disconnected_visitor_does_not_count_as_a_subscriber():
     gate, log, left = threading.Event(), [], set()
     worker = Worker(is_connected=lambda name: name not in left)
     job = worker.submit("a", "key", 3, counting(3, gate, log))
@@ -159,10 +167,10 @@ def test_a_disconnected_visitor_is_no_subscriber():
             break
         threading.Event().wait(0.01)
     assert job.cancelled
-    assert log in ([], [0])  # the step at hand ends
+    assert log in ([], [0])  # The step that has begun may end.
 
 
-def test_what_ended_a_job_is_in_the_log_of_the_server(caplog):
+def test_the_error_that_ended_a_job_is_logged(caplog):
     def failing():
         yield
         raise ValueError("no convergence")
@@ -224,7 +232,7 @@ def test_a_job_without_subscribers_is_marked_as_cancelled():
 
 
 def test_a_long_step_without_subscribers_is_ended(monkeypatch):
-    """Short steps and steps with a subscriber are not ended; the worker's next job has its turn."""
+    """Steps with a subscriber are not ended, and the worker continues with the next job."""
     monkeypatch.setattr("app.server.worker.LONG_STEP_SECONDS", 0.05)
     worker, begun, ended = Worker(), threading.Event(), threading.Event()
 

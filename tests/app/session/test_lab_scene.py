@@ -1,4 +1,4 @@
-"""The Lab scene: changes by the editor, a link and a recipe."""
+"""The scene of the Lab page: changes from the editor, a link or a recipe."""
 
 import base64
 import json
@@ -25,7 +25,7 @@ LONG = Scene(
 
 @pytest.fixture(autouse=True)
 def visitor(monkeypatch):
-    """A session and a URL of the visitor's own."""
+    """Replace session state and URL by empty dicts, and return the query parameters."""
     monkeypatch.setattr(lab_scene.st, "session_state", {})
     monkeypatch.setattr(lab_scene.st, "query_params", {})
     return lab_scene.st.query_params
@@ -71,7 +71,7 @@ def test_the_link_restores_the_scene_at_the_next_visit(visitor):
 
 def test_a_scene_of_this_visit_overrides_the_link_and_is_written_to_it(visitor):
     report_scene(RED, 1)
-    visitor.clear()  # as another page does
+    visitor.clear()  # A visit to another page also removes the parameter.
     assert lab_scene.load_link() == ""
     assert lab_scene.from_link(visitor["scene"]) == RED
 
@@ -129,7 +129,7 @@ def test_a_link_of_too_many_occluders_is_refused_before_one_is_made(monkeypatch,
 
 
 def test_a_compression_bomb_takes_no_longer_than_a_normal_link():
-    """Compares the longest refused link with the longest accepted one."""
+    """Compare the slowest refused links with the longest accepted one."""
 
     def seconds(text):
         start = time.perf_counter()
@@ -163,25 +163,25 @@ def test_a_refused_link_takes_little_ram():
         tracemalloc.stop()
 
 
-def test_nobody_waits_for_the_page_queue_while_a_link_is_read(visitor, monkeypatch):
-    """The slot is released while a visitor's text is unpacked and built, and regained after it."""
+def test_the_page_queue_is_left_while_a_link_is_read(visitor, monkeypatch):
+    """Other visitors can use the slot while a link is unpacked and its scene is created."""
     order = []
 
     @contextmanager
-    def left():
-        order.append("left")
+    def release_while():
+        order.append("release")
         yield
-        order.append("back")
+        order.append("acquire")
 
-    monkeypatch.setattr(lab_scene.PAGE_QUEUE, "release_while", left)
+    monkeypatch.setattr(lab_scene.PAGE_QUEUE, "release_while", release_while)
     monkeypatch.setattr(lab_scene, "from_link", lambda text: order.append("read") or Scene())
     visitor["scene"] = "it"
     lab_scene.load_link()
-    assert order == ["left", "read", "back"]
+    assert order == ["release", "read", "acquire"]
 
 
 def test_every_recipe_of_a_visitor_is_read_outside_of_the_page_queue():
-    """Wherever the app turns a visitor's text into objects, the lines around it release the slot."""
+    """The line before every call that parses a visitor's text releases the slot."""
     for path in ("app/lab/editor.py", "app/pages/figures.py", "app/session/lab_scene.py"):
         lines = (ROOT / path).read_text(encoding="utf-8").splitlines()
         for at, line in enumerate(lines):

@@ -1,4 +1,4 @@
-"""The visitor's own gallery: a bounded number of different images, and the query parameter that selects it."""
+"""The visitor's own gallery: a limited number of different images, and the query parameter that selects it."""
 
 import numpy as np
 from streamlit.testing.v1 import AppTest
@@ -11,7 +11,7 @@ SIZE = (32, 16)
 
 
 def page():
-    """A page that calls a function of the module, and shows what it returned and the names in the gallery."""
+    """Call a function of `own_gallery`, and show its result and the names of the images in the gallery."""
     import streamlit as st
 
     from app.session import own_gallery
@@ -40,14 +40,14 @@ def test_images_with_the_same_pixels_are_added_once():
     assert call(visitor, "add_images", [image(1), image(2)], SIZE) == "Added 2 images to your gallery."
     again = [image(2, "other name.png"), image(3), image(3)]
     message = call(visitor, "add_images", again, SIZE)
-    assert message == "Added 1 image to your gallery; 1 image was there already."
+    assert message == "Added 1 image to your gallery; 1 image was already in it."
     assert names(visitor) == "1.png, 2.png, 3.png"
 
 
-def test_the_number_of_images_is_bounded_and_the_rest_is_reported():
+def test_the_number_of_images_is_limited_and_the_rest_is_reported():
     visitor = AppTest.from_function(page)
     message = call(visitor, "add_images", [image(value) for value in range(MAX_IMAGES + 2)], SIZE)
-    assert message == "Added 32 images to your gallery; 2 images did not fit: it holds 32."
+    assert message == "Added 32 images to your gallery; 2 images did not fit, because it can hold 32 images."
     assert names(visitor).endswith(f"{MAX_IMAGES - 1}.png")
     assert call(visitor, "add_images", [image(99)], SIZE).startswith("Added 0 images to your gallery; 1 image did")
 
@@ -59,13 +59,13 @@ def test_images_are_removed_one_by_one_or_all_at_once():
     visitor.query_params["neighbor"] = "2"
     call(visitor, "remove_image", "2.png", SIZE)
     assert names(visitor) == "1.png, 3.png"
-    assert dict(visitor.query_params) == {"gallery": "own"}  # The rows have changed.
+    assert dict(visitor.query_params) == {"gallery": "own"}  # The row of the selected hit is no longer valid.
     call(visitor, "clear")
     assert names(visitor) == ""
     assert "gallery" not in visitor.query_params
 
 
-def test_the_last_image_takes_the_gallery_with_it():
+def test_removing_the_last_image_ends_the_search_in_the_own_gallery():
     visitor = AppTest.from_function(page)
     call(visitor, "add_images", [image(1)], SIZE)
     visitor.query_params["gallery"] = "own"

@@ -1,4 +1,4 @@
-"""A slider release until its answer is painted, with other messages meanwhile."""
+"""A slider release until its answer is painted, also if other messages arrive before that."""
 
 from dataclasses import fields
 
@@ -12,12 +12,12 @@ from app.ui.query_picker import view_from_url
 
 
 class Rerun(BaseException):
-    """Ends a run as Streamlit does."""
+    """Exception that ends a run, as in Streamlit."""
 
 
 @pytest.fixture
 def page(monkeypatch):
-    """A page's session and URL, and the requested reruns, without Streamlit."""
+    """Replace Streamlit by a page with session state, query parameters and a list of the requested reruns."""
 
     class Page:
         def __init__(self):
@@ -28,15 +28,15 @@ def page(monkeypatch):
             raise Rerun
 
         def after(self, callback, *arguments):
-            """Return what a callback reruns."""
+            """Call a callback, and return the scope of the rerun that it requests."""
             with pytest.raises(Rerun):
                 callback(*arguments)
             return self.runs[-1]
 
-    found = Page()
-    monkeypatch.setattr(pending_release, "st", found)
-    monkeypatch.setattr("app.ui.query_picker.st", found)
-    return found
+    result = Page()
+    monkeypatch.setattr(pending_release, "st", result)
+    monkeypatch.setattr("app.ui.query_picker.st", result)
+    return result
 
 
 MOVED = {"gamma": 0.5, "alpha": 0.9, "k": 3}
@@ -88,15 +88,15 @@ def test_the_page_is_drawn_with_released_values_whatever_the_url(page):
     page.after(pending_release.rerun_fragment_for_release, "hits", {**MOVED, "alpha": 0.1})
     page.after(pending_release.rerun_fragment_for_release, "hits", MOVED)
     number = pending_release.pending().number
-    for _ in range(2):  # the browser says it again where the page is slow to follow
+    for _ in range(2):  # The browser repeats its message until the page has run.
         page.query_params = {"alpha": "0.2", "k": "7", "query": "it"}
         assert page.after(pending_release.on_answer_painted, number) == "app"
         assert page.query_params == {"gamma": "0.5", "alpha": "0.9", "k": "3", "query": "it"}
     page.query_params = {"alpha": "0.2"}
-    page.after(pending_release.on_answer_painted, 0)  # reported again after the page had followed
+    page.after(pending_release.on_answer_painted, 0)  # The message was repeated although the page has run.
     assert page.query_params == {"gamma": "0.5", "alpha": "0.9", "k": "3"}
     page.query_params = {"alpha": "0.2"}
-    page.after(pending_release.on_answer_painted, number - 1)  # of one that is long over
+    page.after(pending_release.on_answer_painted, number - 1)  # A message about an earlier answer.
     assert page.query_params == {"alpha": "0.2"}
 
 
@@ -105,19 +105,19 @@ def test_a_url_older_than_the_release_moves_no_slider_back(page, small_places):
 
     workspace = open_workspace(small_places, "cpu")
     page.after(pending_release.rerun_fragment_for_release, "hits", MOVED)
-    page.query_params = {"alpha": "0.2", "query": "it"}  # as it was before
+    page.query_params = {"alpha": "0.2", "query": "it"}  # The URL from before the release.
     view, problems = view_from_url(workspace)
     assert (view.settings.prune.keep_rate, view.settings.alpha, view.settings.neighbors) == (0.5, 0.9, 3)
     assert view.query == "it"
     assert problems == ()
     page.after(pending_release.on_answer_painted, pending_release.pending().number)
-    page.query_params = {"alpha": "0.2"}  # the browser's way back
+    page.query_params = {"alpha": "0.2"}  # The visitor pressed Back.
     assert view_from_url(workspace)[0].settings.alpha == 0.2
 
 
 @pytest.fixture
 def left_page(page, monkeypatch):
-    """A page that was left: Streamlit no longer knows its fragments."""
+    """Return a page that the visitor has left, whose fragments Streamlit has deleted."""
 
     def rerun(scope="app"):
         page.runs.append(scope)
@@ -151,10 +151,10 @@ def test_a_paint_report_from_a_page_that_was_left_raises_nothing(left_page):
         lambda: pending_release.on_answer_painted(0),
         lambda: pending_release.on_answer_painted(1),
     ],
-    ids=["a release", "a question", "an answer painted late", "an answer painted"],
+    ids=["a release", "a rerun of a fragment", "an outdated answer painted", "an answer painted"],
 )
 def test_a_late_report_runs_no_fragment_of_the_last_page(page, monkeypatch, report):
-    """Its fragments are still known, and would break another page if drawn into it."""
+    """Streamlit may still have the fragments of the last page, and running one would draw it into the new page."""
     monkeypatch.setattr(pending_release.visitor, "page_run", lambda: "explore")
     pending_release.record_page()
     page.after(pending_release.run_fragment, "feed")

@@ -1,4 +1,4 @@
-"""The state that travels in the links of the navigation."""
+"""The state that the links of the navigation pass from page to page."""
 
 import pytest
 import streamlit as st
@@ -11,7 +11,12 @@ PAGES = ["", "learn", "sweep", "evaluate", "atlas", "lab", "compare", "figures",
 
 
 def links_after(current, params):
-    """Show a page with these parameters, and return the links that it then has."""
+    """Open a page with query parameters, and return the parameters of its links to all pages.
+
+    Args:
+        current: Name of the opened page; an empty text for Explore.
+        params: Query parameters with a list of values each.
+    """
     read_params(current, params)
     store_page(current, params)
     return links_of_pages(PAGES)
@@ -63,11 +68,11 @@ def test_the_first_visit_to_compare_has_two_different_sides():
 
 
 @pytest.mark.parametrize("text", ["1", "1.0", "1.00"])
-def test_a_keep_rate_of_1_is_left_out_as_by_the_slider(text):
+def test_a_keep_rate_of_1_is_left_out_of_links_to_compare(text):
     assert "a_gamma" not in links_after("", {"gamma": [text]})["compare"]
 
 
-def test_an_unusable_keep_rate_reaches_the_page_that_names_it():
+def test_an_invalid_keep_rate_is_passed_on_to_the_page_that_reports_it():
     assert links_after("", {"gamma": ["much"]})["compare"] == {"a_gamma": ["much"]}
 
 
@@ -122,7 +127,7 @@ def test_an_upload_is_not_part_of_a_link():
     assert links_after("", {"query": ["me.png (your image)"]})["lab"] == {}
 
 
-def test_other_data_forget_everything():
+def test_a_change_of_the_data_removes_all_parameters():
     links_after("", {"query": ["a.jpg"], "gamma": ["0.5"]})
     forget_params()
     assert links_after("data", {})[""] == {}

@@ -14,7 +14,7 @@ from tests.support.apptest import run_page
 
 
 def page():
-    """A page that shows the upload's effect on session state."""
+    """Show the mean value of an uploaded image, or its error, and the names of all stored uploads."""
     import streamlit as st
 
     from app.session.uploads import add_upload, stored_uploads
@@ -34,7 +34,7 @@ def flat(value):
 
 @pytest.fixture
 def decoded(monkeypatch):
-    """Names of decoded images; decoded in this process, which is faster."""
+    """Return a list that receives the names of decoded images. A stub replaces the slow decoding in a subprocess."""
     names = []
 
     def decode(data, name, size, side):
@@ -58,13 +58,13 @@ def test_images_are_decoded_once_and_few_are_stored(decoded, monkeypatch):
     visitor = AppTest.from_function(page)
     for at in range(MAX_STORED + 2):
         shown(visitor, f"{at}.png", bytes(at + 1))
-        run_page(visitor)  # as when a dial is moved
+        run_page(visitor)  # Another run, such as after a slider move.
         assert visitor.markdown[0].value == str(at + 1)
     assert decoded == [f"{at}.png" for at in range(MAX_STORED + 2)]
     assert visitor.caption[0].value == "9.png, 8.png, 7.png, 6.png, 5.png, 4.png, 3.png, 2.png"
-    shown(visitor, "2.png", bytes(3))  # still stored
+    shown(visitor, "2.png", bytes(3))  # This image is still stored.
     assert visitor.caption[0].value == "2.png, 9.png, 8.png, 7.png, 6.png, 5.png, 4.png, 3.png"
-    shown(visitor, "0.png", bytes(1))  # not any more
+    shown(visitor, "0.png", bytes(1))  # This image was removed, so it is decoded again.
     assert decoded[MAX_STORED + 2 :] == ["0.png"]
 
 
@@ -108,9 +108,9 @@ def test_too_many_uploads_a_minute_are_refused(decoded):
     shown(visitor, "more.png", b"more")
     assert visitor.warning[0].value.startswith("more.png was not added: the limit is 10 uploads per minute")
     assert len(decoded) == MAX_PER_MINUTE
-    shown(visitor, f"{MAX_PER_MINUTE - 1}.png", bytes(MAX_PER_MINUTE))  # a stored image is shown all the same
+    shown(visitor, f"{MAX_PER_MINUTE - 1}.png", bytes(MAX_PER_MINUTE))  # The limit does not apply to stored images.
     assert not visitor.warning
-    assert not shown(other, "mine.png", b"mine").warning  # another visitor need not wait
+    assert not shown(other, "mine.png", b"mine").warning  # The limit applies to each visitor separately.
 
 
 def test_uploads_resume_after_a_minute_up_to_the_limit_of_a_visit():

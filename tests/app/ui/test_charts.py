@@ -1,4 +1,4 @@
-"""What the app draws, tested on synthetic results without a running app."""
+"""Overlays, image strips, bars and URL parameters, tested on synthetic results without a running app."""
 
 import base64
 import io
@@ -47,7 +47,7 @@ def strip(**changes):
     return ranked_strip("s", "A strip", RANKING, RECORDS, SUBJECT, **options)
 
 
-# Pictures
+# Overlays and heat maps
 
 
 @pytest.mark.parametrize("config", [OVERLAPPING, TILED])
@@ -62,12 +62,12 @@ def test_a_grid_of_another_size_is_refused():
         grid_to_pixels(np.ones((3, 3)), TILED)
 
 
-def test_a_heat_map_draws_values_and_veils_missing_ones():
+def test_a_heat_map_draws_values_and_whitens_missing_ones():
     values = np.zeros(TILED.grid, np.float32)
     values[0, 0], values[1, 0] = 2.0, np.nan
     warm = heat(GREY_IMAGE, values, TILED, top=2.0).astype(int)
     hottest, coldest, unknown = warm[4, 4], warm[4, 40], warm[20, 4]
-    assert hottest[0] > coldest[0]  # viridis ends in yellow
+    assert hottest[0] > coldest[0]  # Viridis ends in yellow, which has more red and green than violet.
     assert hottest[1] > coldest[1]
     assert (unknown > 200).all()
 
@@ -152,7 +152,7 @@ def test_images_used_by_the_decoder_are_tagged():
     assert [card.tag for card in strip(decoder=frozenset({2})).cards] == ["", "K", ""]
 
 
-# Charts
+# Bars
 
 
 def test_the_shares_bar_adds_up_to_the_whole():
@@ -199,7 +199,7 @@ def test_sliders_write_only_values_other_than_the_default():
     assert read_view(params, 128)[0].settings.alpha == 1 / 3
 
 
-CALLED = {
+PARAM_NAMES = {
     "gamma": "the keep rate",
     "k": "K",
     "drop": "the drop strategy",
@@ -240,7 +240,7 @@ def test_a_parameter_out_of_bounds_falls_back_and_says_so(name, text):
     view, problems = read_view({name: text}, 128)
     assert view == View()
     assert len(problems) == 1
-    assert problems[0].startswith(f"The link sets {CALLED.get(name, name)} to {text}, but ")
+    assert problems[0].startswith(f"The link sets {PARAM_NAMES.get(name, name)} to {text}, but ")
 
 
 def test_a_parameter_message_uses_the_words_of_the_page():
@@ -256,7 +256,7 @@ def test_one_bad_parameter_does_not_spoil_the_others():
     assert len(problems) == 1
 
 
-# Words
+# Text from outside
 
 
 @pytest.mark.parametrize(

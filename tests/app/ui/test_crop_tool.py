@@ -22,7 +22,7 @@ BOXES = (CropBox(30, 60, 128, 256), CropBox(330, 60, 128, 256), CropBox(630, 60,
 
 
 def photo(people=(1, 2, 3)):
-    """A photo of painted figures, each in one of BOXES."""
+    """Return a PNG file of a photo with one painted person in each of BOXES."""
     image = Image.new("RGB", PHOTO[::-1], (150, 160, 170))
     for person, box in zip(people, BOXES, strict=True):
         image.paste(paint(person, 1), (box.left, box.top))
@@ -33,7 +33,7 @@ def photo(people=(1, 2, 3)):
 
 @pytest.fixture
 def decide(monkeypatch):
-    """Function that opens a page with a photo, and clicks a button in place of the tool in the browser."""
+    """Return a function that makes a choice in the crop tool. Buttons replace the tool, which needs a browser."""
     choices = {}
 
     def tool(*_, key, on_done, **__):
@@ -130,7 +130,7 @@ def test_a_limit_is_reported_and_the_boxes_are_kept(small_world_in_use, decide, 
 
 
 def own_gallery(app):
-    """Return the rows of the three rankings, and the names that the hits have."""
+    """Return the gallery rows in the rankings, and the texts under the hits."""
     (sent,) = sent_to(app, "ranking")
     return sent["answer"]["match"]["in_sight"], [person["line"] for person in sent["answer"]["people"].values()]
 
@@ -157,7 +157,7 @@ def test_images_of_an_own_gallery_do_not_enter_shared_caches(small_world_in_use,
     app = decide(open_photo(data=photo((21, 22, 23))), CropAction.GALLERY)  # Nobody in the dataset.
     sent = {uri for images in sent_to(app, "image_store") for uri in images.values()}
     assert len(sent) == 3
-    with RESULTS._lock:  # Jobs in the background add to it.
+    with RESULTS._lock:  # Background jobs may add results at the same time.
         stored = list(RESULTS._entries.values())
     assert sent.isdisjoint(value for value, _ in stored if isinstance(value, str))
 
@@ -195,7 +195,7 @@ def test_other_pages_search_small_own_galleries(small_world_in_use, decide, page
     assert not app.error
 
 
-def test_compare_has_its_settings_again_with_the_dataset(small_world_in_use, decide):
+def test_compare_restores_its_settings_for_the_gallery_of_the_dataset(small_world_in_use, decide):
     app = run_page(open_page(PAGES / "compare.py"))
     before = [app.slider(key=f"{side}_k").value for side in "ab"]
     (uploader,) = [each for each in app.file_uploader if each.key.startswith("upload")]
@@ -228,7 +228,7 @@ def test_a_small_gallery_does_not_change_k(small_world_in_use, decide, monkeypat
     app = decide(open_photo(), CropAction.GALLERY)
     assert "K shown 3" in texts(app)
     app.button(key="release").click()
-    app = run_page(run_page(app))  # The first run is that of the fragment with the rankings.
+    app = run_page(run_page(app))  # The first run is a run of the fragment with the rankings.
     assert app.query_params["alpha"] == "0.7"
     app.pills(key="searched-gallery").set_value("dataset")
     assert "K shown 10" in texts(run_page(app))

@@ -12,7 +12,7 @@ from tests.support.apptest import PAGES, clear_caches, open_page, run_until
 
 @pytest.fixture
 def unbuilt_demo(small_places, tmp_path, monkeypatch):
-    """The app's demo is a small world without a gallery memory."""
+    """Replace the app's demo by the small workspace without a gallery memory."""
     places = replace(small_places, memory=tmp_path / "memory")
     monkeypatch.setattr(demo_build, "demo_places", lambda: places)
     monkeypatch.setattr(page_frame, "demo_places", lambda: places)
@@ -34,7 +34,7 @@ def test_a_missing_demo_memory_is_built_with_progress(unbuilt_demo, small_places
     assert built == shipped
 
 
-def test_a_failed_build_of_the_demo_says_why_and_can_be_repeated(unbuilt_demo, monkeypatch):
+def test_a_failed_build_of_the_demo_shows_the_reason_and_a_retry(unbuilt_demo, monkeypatch):
     whole = builder.build_steps
 
     def full(*args, **kwargs):
@@ -51,7 +51,7 @@ def test_a_failed_build_of_the_demo_says_why_and_can_be_repeated(unbuilt_demo, m
     assert page.selectbox(key="query").value
 
 
-def test_a_demo_memory_that_goes_missing_is_built_again(unbuilt_demo):
+def test_a_deleted_demo_memory_is_built_again(unbuilt_demo):
     page = open_page(PAGES / "explore.py").run()
     run_until(page, lambda page: "Preparing the demo" not in [each.value for each in page.header])
     shutil.rmtree(unbuilt_demo.memory)

@@ -1,4 +1,4 @@
-"""A refused file leaves the uploader, and the reason stays below it until the next file."""
+"""A refused file is removed from the uploader, and the reason is shown below it until the next file."""
 
 import io
 
@@ -18,7 +18,7 @@ def png():
     ("page", "name", "accepted"),
     [("explore", "upload", ("me.png", png(), "image/png")), ("figures", "recipe", None), ("lab", "lab-recipe", None)],
 )
-def test_a_refused_file_is_not_listed_and_its_reason_is(small_world_in_use, page, name, accepted):
+def test_a_refused_file_is_removed_and_its_reason_is_shown(small_world_in_use, page, name, accepted):
     page = run_page(open_page(PAGES / f"{page}.py"))
     page.file_uploader(key=name).set_value(("notes.json", b"nothing", "application/json"))
     run_page(page)
