@@ -18,7 +18,8 @@ from PIL import Image, ImageOps
 from fpc_core.config import QuerySettings
 from fpc_core.data.images import ImageError, decode_image, resize_image
 from fpc_core.data.match_label import QueryIdentity
-from fpc_core.figures.recipe import FigureKind, FigureRecipe, FigureStyle
+from fpc_core.figures.recipe import FigureKind, FigureRecipe
+from fpc_core.figures.style import FigureStyle
 from fpc_core.report.sources import query_of
 from fpc_core.results import QueryTrace
 
@@ -108,8 +109,8 @@ class SearchResult:
         return self._plot(FigureKind.TRANSPORT, gallery=record.path.as_posix(), flows=flows)
 
     def _plot(self, kind: FigureKind, **options: object) -> Figure:
+        from fpc_core.figures.matplotlib_style import style_context
         from fpc_core.figures.query_figures import compute_figure  # matplotlib and grad-cam take seconds to import.
-        from fpc_core.figures.style import style_context
 
         style = FigureStyle(width="ieee-page")
         recipe = FigureRecipe(kind, (self.query.path,), self.settings, style=style, **options)  # type: ignore[arg-type]
@@ -188,7 +189,8 @@ def to_pixels(image: Image.Image | np.ndarray | torch.Tensor) -> np.ndarray:
     """
     if isinstance(image, Image.Image):
         file = io.BytesIO()
-        ImageOps.exif_transpose(image).save(file, "PNG")  # Transparency and palettes are converted as for files.
+        # Decoding a PNG converts transparency and palettes in the same way as for files.
+        ImageOps.exif_transpose(image).save(file, "PNG")
         return decode_image(file.getvalue())
     if isinstance(image, torch.Tensor):
         if image.ndim != 3 or image.shape[0] != 3:

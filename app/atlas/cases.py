@@ -96,9 +96,8 @@ def chosen_class(cases: Sequence[QueryOutcome], pruned_below: float) -> str:
     }
     requested = st.query_params.get("class", ALL)
     if requested not in labels:
-        show_warning(
-            f"The link sets the class to {requested[:60]}, but it must be one of {', '.join(labels)}. Showing all."
-        )
+        expected = f"it must be one of {', '.join(labels)}"
+        show_warning(link_checks.invalid_value("the class", requested, expected, "Showing all."))
         requested = ALL
     if st.session_state.get("class-pills") is None:  # On a first visit, or if the visitor has deselected the class.
         st.session_state["class-pills"] = requested

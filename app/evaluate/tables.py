@@ -10,7 +10,7 @@ from functools import partial
 import streamlit as st
 
 from app.components.score_table import score_table
-from app.components.score_table.view import picked_row, score_sheet
+from app.components.score_table.content import picked_row, score_sheet
 from app.evaluate.curves import curve_figure
 from app.messages import escape_markdown
 from app.server.downloads import on_demand

@@ -23,11 +23,10 @@ from fpc_core.figures.recipe import (
     OF_HEAT_MAPS,
     OF_MODEL,
     OF_ONE_QUERY,
-    WIDTHS,
     FigureKind,
     FigureRecipe,
-    FigureStyle,
 )
+from fpc_core.figures.style import WIDTHS, FigureStyle
 from fpc_core.workspace import Workspace
 
 PREFIX = "f_"  # Prefix that distinguishes query parameters of this page from those of Explore.

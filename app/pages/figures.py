@@ -25,7 +25,8 @@ from app.ui.refused_file import forget_refusal, refuse, render_refusal, uploader
 from fpc_core.config import QuerySettings
 from fpc_core.data.occluders import Scene
 from fpc_core.evaluation.paper_tables.table import ReportTable
-from fpc_core.figures.recipe import OF_ALL_QUERIES, WIDTHS, FigureRecipe
+from fpc_core.figures.recipe import OF_ALL_QUERIES, FigureRecipe
+from fpc_core.figures.style import WIDTHS
 from fpc_core.io.dataclass_json import MAX_BYTES, RecipeError
 from fpc_core.workspace import Workspace
 

@@ -10,7 +10,7 @@ from app.layout import heading
 
 heading("Which settings work best?", "Try every combination of keep rate γ, EMD weight α and K in one run.")
 
-from app.components.sweep_heatmap.view import parse_cell_id
+from app.components.sweep_heatmap.content import parse_cell_id
 from app.messages import show_warning, show_warnings
 from app.server import resources
 from app.server.jobs import JobStatus

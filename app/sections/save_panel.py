@@ -17,7 +17,8 @@ from app.session.view import keep_rates
 from app.ui.query_picker import has_recipe, is_dataset_query
 from fpc_core.config import DropStrategy, MapSettings, QuerySettings
 from fpc_core.explain.code import python_lines, shell_line
-from fpc_core.figures.recipe import OF_HEAT_MAPS, FigureKind, FigureRecipe, FigureStyle
+from fpc_core.figures.recipe import OF_HEAT_MAPS, FigureKind, FigureRecipe
+from fpc_core.figures.style import FigureStyle
 from fpc_core.workspace import PersonalWorkspace, Places, Workspace
 
 HITS = 10  # Number of ranks in saved rankings.

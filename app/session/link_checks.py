@@ -1,7 +1,7 @@
-"""Checks of link parameters that are bound to a widget.
+"""Messages about invalid parameters of links, and checks of parameters that are bound to a widget.
 
-A bound widget silently uses its default if its parameter is invalid, and removes the parameter. Therefore call these
-functions before the widget is drawn.
+A bound widget silently uses its default if its parameter is invalid, and removes the parameter. Therefore call the
+checks before the widget is drawn.
 """
 
 from __future__ import annotations
@@ -10,9 +10,36 @@ from collections.abc import Iterable
 
 import streamlit as st
 
+from app.session.shared_view import is_upload
+
 MAX_LISTED = 12  # Maximum number of options that a message lists.
 MAX_VALUES = 100  # Maximum number of values of a parameter that are checked; most links have only a few.
+MAX_SHOWN = 60  # Maximum number of characters of a value that a message quotes.
 MAX_MESSAGES = 5  # Maximum number of messages per parameter.
+
+
+def invalid_value(label: str, text: str, expected: str, instead: str = "Ignoring it.") -> str:
+    """Return the message about an invalid value in a link.
+
+    Args:
+        label: Name of the parameter in words.
+        text: Its value in the link.
+        expected: Clause on the values that are allowed, such as "it must be true".
+        instead: Sentence on what is used instead.
+    """
+    return f"The link sets {label} to {text[:MAX_SHOWN]}, but {expected}. {instead}"
+
+
+def unknown_query(name: str, opening: str) -> str:
+    """Return the message about a query in a link that is neither in the dataset nor stored as an upload.
+
+    Args:
+        name: Name of the query in the link.
+        opening: Query that is shown instead.
+    """
+    if is_upload(name):
+        return f"This link points to an uploaded image, which isn't stored on the server. Showing {opening}."
+    return f"The link's query {name[:120]} is not in this dataset. Showing {opening}."
 
 
 def check_choice(key: str, offered: Iterable[object]) -> tuple[str, ...]:
@@ -27,7 +54,7 @@ def check_choice(key: str, offered: Iterable[object]) -> tuple[str, ...]:
         f"it must be one of {', '.join(options)}" if len(options) <= MAX_LISTED else "that is not among the choices"
     )
     return tuple(
-        f"The link sets {key} to {text[:60]}, but {expected}. Ignoring it."
+        invalid_value(key, text, expected)
         for text in st.query_params.get_all(key)[:MAX_VALUES]
         if text and text not in options
     )[:MAX_MESSAGES]
@@ -42,7 +69,7 @@ def check_range(key: str, low: float, high: float) -> tuple[str, ...]:
         high: Maximum of the slider.
     """
     return tuple(
-        f"The link sets {key} to {text[:60]}, but the allowed range is {low:g} to {high:g}. Ignoring it."
+        invalid_value(key, text, f"the allowed range is {low:g} to {high:g}")
         for text in st.query_params.get_all(key)[:MAX_VALUES]
         if not _within(text, low, high)
     )[:MAX_MESSAGES]

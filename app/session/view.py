@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from app.session import given_patches
+from app.session.link_checks import invalid_value
 from fpc_core.config import (
     MODEL_STRATEGIES,
     DropStrategy,
@@ -153,7 +154,7 @@ def read_view(params: Mapping[str, str], patches: int, rows: int | None = None) 
         except ValueError:
             shown = plain_name(default) if isinstance(default, StrEnum) else default
             instead = "Ignoring it." if shown is None else f"Using {shown}."
-            problems.append(f"The link sets {_LABELS.get(name, name)} to {text[:60]}, but {expected}. {instead}")
+            problems.append(invalid_value(_LABELS.get(name, name), text, expected, instead))
             return default
 
     prune = PruneSettings(

@@ -13,6 +13,7 @@ from pathlib import Path
 import streamlit as st
 
 from app.public_mode import is_public
+from app.session.link_checks import invalid_value
 from app.session.shared_view import CHOICE_PARAMS, forget_params
 from fpc_core.config import QuerySettings, Variant
 from fpc_core.data.protocols import AUTO, Cameras, Protocol
@@ -109,39 +110,32 @@ def read_choice(params: Mapping[str, str], *, public: bool = False) -> tuple[Wor
         params = {name: value for name, value in params.items() if name == CHOICE_PARAMS["variant"]}
     device, stride, variant = (params.get(CHOICE_PARAMS[name], "") for name in ("device", "stride", "variant"))
     if device and device not in devices():
-        problems.append(f"The link sets the device to {device[:40]}, but this machine has {', '.join(devices())}.")
+        problems.append(invalid_value("the device", device, f"this machine has {', '.join(devices())}"))
         device = ""
     if stride and stride not in map(str, STRIDES):
-        problems.append(
-            f"The link sets the stride to {stride[:40]}, but it must be one of {', '.join(map(str, STRIDES))}."
-        )
+        problems.append(invalid_value("the stride", stride, f"it must be one of {', '.join(map(str, STRIDES))}"))
         stride = ""
     if variant and variant not in list(Variant):
-        problems.append(
-            f"The link sets the default variant to {variant[:40]}, but it must be one of {', '.join(Variant)}."
-        )
+        problems.append(invalid_value("the default variant", variant, f"it must be one of {', '.join(Variant)}"))
         variant = ""
     size, heads, mean_camera = (params.get(CHOICE_PARAMS[name], "") for name in ("image_size", "heads", "mean_camera"))
     if size:
         try:
             size = format_size(parse_size(size))
         except ValueError as error:
-            problems.append(f"The link sets the image size to {size[:40]}: {error}.")
+            problems.append(invalid_value("the image size", size, str(error)))
             size = ""
     if heads and not (heads.isascii() and heads.isdigit() and len(heads) < 4 and 1 <= int(heads) <= MAX_HEADS):
-        problems.append(f"The link sets heads to {heads[:40]}, but it must be a number from 1 to {MAX_HEADS}.")
+        problems.append(invalid_value("the heads", heads, f"their number must be from 1 to {MAX_HEADS}"))
         heads = ""
     if mean_camera not in ("", "True"):
-        problems.append(f"The link sets meancamera to {mean_camera[:40]}, but the only allowed value is True.")
+        problems.append(invalid_value("meancamera", mean_camera, "the only allowed value is True"))
         mean_camera = ""
     options = {}
     for name, values in (("protocol", list(Protocol)), ("cameras", list(Cameras))):
         options[name] = params.get(CHOICE_PARAMS[name], AUTO)
         if options[name] not in (AUTO, *values):
-            problems.append(
-                f"The link sets {CHOICE_PARAMS[name]} to {options[name][:40]}, "
-                f"but it must be one of {', '.join(values)}."
-            )
+            problems.append(invalid_value(CHOICE_PARAMS[name], options[name], f"it must be one of {', '.join(values)}"))
             options[name] = AUTO
     choice = WorkspaceChoice(
         data=params.get(CHOICE_PARAMS["data"], ""),

@@ -8,12 +8,12 @@ from dataclasses import replace
 import streamlit as st
 
 from app.components.sweep_heatmap import heatmap_table
-from app.components.sweep_heatmap.view import MEASURES, best_cell, heatmap, summary
+from app.components.sweep_heatmap.content import MEASURES, heatmap, summary
 from app.server.downloads import on_demand
 from app.session.figure_basket import add_button
 from fpc_core.evaluation.engine.passes import Known
 from fpc_core.evaluation.metrics.flops import encoder_flops
-from fpc_core.evaluation.sweep.tables import sweep_cells, sweep_table
+from fpc_core.evaluation.sweep.tables import best_cell, sweep_cells, sweep_table
 from fpc_core.evaluation.sweep.task import SweepTask
 from fpc_core.figures.recipe import FigureKind
 
@@ -59,12 +59,11 @@ def render_sweep(task: SweepTask, known: Known, on_pick: Callable[[str], None], 
     ]
 
     heatmap_table(heatmap(cells, grid, flops, neighbors, measure, len(task.queries)), key="heatmap", on_pick=on_pick)
-    best = best_cell(cells, measure)
-    if best is not None:
-        st.markdown(
-            f"**Best {measure.name}** of all K: keep rate {best.keep_rate:g}, α {best.alpha:g}, K {best.neighbors}: "
-            f"{summary(best)}."
-        )
+    best = best_cell(cells, measure.goodness)
+    st.markdown(
+        f"**Best {measure.name}** of all K: keep rate {best.keep_rate:g}, α {best.alpha:g}, K {best.neighbors}: "
+        f"{summary(best)}."
+    )
     st.caption("★ best cell shown · same colour scale for all K · click a cell to open it in Explore")
     with st.container(horizontal=True):
         st.download_button(

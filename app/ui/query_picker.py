@@ -9,7 +9,7 @@ import streamlit as st
 from app.messages import show_pending_toasts, toast_in_next_run
 from app.server import resources
 from app.server.search import Query
-from app.session import given_patches, own_gallery, pending_release
+from app.session import given_patches, link_checks, own_gallery, pending_release
 from app.session.shared_view import is_upload
 from app.session.uploads import UploadedImage, add_upload, remove_upload, stored_uploads, was_uploaded
 from app.session.view import NEIGHBORS, Pin, View, read_view, write_slider_params
@@ -148,12 +148,7 @@ def pick_query(
     names = [*uploads, *records]
     problems: tuple[str, ...] = ()
     if requested and requested not in names and not was_uploaded(requested):
-        missing = (
-            "This link points to an uploaded image, which isn't stored on the server."
-            if is_upload(requested)
-            else f"The link's query {requested[:120]} is not in this dataset."
-        )
-        problems = (f"{missing} Showing {opening}.",)
+        problems = (link_checks.unknown_query(requested, opening),)
     name = controls.query_name(names, opening, key)
     if searches_own:
         render_gallery_choice(workspace)

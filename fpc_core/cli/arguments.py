@@ -81,7 +81,9 @@ def build_parser(commands: Mapping[str, Callable[..., int | None]]) -> argparse.
     memory.choices["build"].set_defaults(run=commands["memory build"])
     lesson = add("lesson", "write a lesson in ten steps on one query as a self-contained HTML file", search)
     lesson.add_argument(
-        "--query", type=Path, help="image file, or path of a query in the data (default: the dataset's opening query)"
+        "--query",
+        type=Path,
+        help="image file, or path of a query in the dataset (default: the query that the app shows first)",
     )
     lesson.add_argument("--out", type=Path, default=Path("lesson.html"))
     explain = add("explain", "write a report on many queries as a self-contained HTML file", search)
@@ -169,7 +171,7 @@ def _path_options(device: argparse.ArgumentParser) -> argparse.ArgumentParser:
         metavar="CAMERAS",
         default=AUTO,
         help=f"where cameras come from: {', '.join(Cameras)} (default: from dataset.json, otherwise from the layout); "
-        "the gallery memory must be built with the same",
+        "the gallery memory must be built with the same value",
     )
     paths.add_argument(
         "--precision",

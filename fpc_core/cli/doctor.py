@@ -32,7 +32,7 @@ _PREREQUISITES: dict[str, set[str]] = {
     "images": {"data"},
     "workspace": {"data", "weights"},
 }
-_SEARCH_PREREQUISITES = {"data", "weights", "workspace"}  # Those of all other checks, which run a search.
+_SEARCH_PREREQUISITES = {"data", "weights", "workspace"}  # Prerequisites of all other checks, which run a search.
 
 
 def run_doctor(args: argparse.Namespace) -> int:

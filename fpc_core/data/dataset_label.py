@@ -141,14 +141,15 @@ def neighbors_of(label: dict[str, object]) -> int:
 
 
 def examples_of(label: dict[str, object], queries: Collection[str]) -> tuple[Example, ...]:
-    """Return the named queries.
+    """Return the example queries that `dataset.json` lists.
 
     Args:
         label: Content of `dataset.json`, whose `examples` are read.
         queries: Paths of all queries.
 
     Raises:
-        DatasetError: `examples` is not a list of objects with short texts, or names something that is not a query.
+        DatasetError: `examples` is not a list of at most MAX_EXAMPLES objects with short texts, contains a path that is
+            not a query, or has a missing or repeated title.
     """
     entries = label.get("examples", [])
     if not isinstance(entries, list) or len(entries) > MAX_EXAMPLES:

@@ -12,7 +12,7 @@ class Protocol(StrEnum):
     """Rule for the gallery images that are ignored for a query. Its own file is always ignored."""
 
     CAMERAS = "cameras"  # Images of the query's person from the query's camera are ignored, as in Market-1501.
-    NO_CAMERAS = "no-cameras"  # No other images are ignored.
+    NO_CAMERAS = "no-cameras"  # Only the query's own file is ignored.
     LEAVE_ONE_OUT = "leave-one-out"  # Every image is a query, and all other images are its gallery.
 
 

@@ -20,7 +20,7 @@ from fpc_core.config import MapMethod
 from fpc_core.explain.heatmap_targets import Target
 from fpc_core.model.decoder import cls_row, cls_rows_without
 
-_LIBRARY = {  # Class names in pytorch_grad_cam, whose import must follow `runtime.torchvision_ops`.
+_LIBRARY = {  # Class names in pytorch_grad_cam, which must be imported after `runtime.torchvision_ops`.
     MapMethod.GRAD_CAM: "GradCAM",
     MapMethod.GRAD_CAM_PLUS_PLUS: "GradCAMPlusPlus",
     MapMethod.HIRES_CAM: "HiResCAM",

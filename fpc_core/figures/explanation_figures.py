@@ -21,6 +21,7 @@ from fpc_core.explain.overlay import grid_to_pixels, heat, mark_dropped
 from fpc_core.explain.sentences import margin_heads, margin_rows
 from fpc_core.figures.explanation_plots import BlockAttention, MarginPicture, PatchHistory, draw_lifeline, draw_margin
 from fpc_core.figures.image_grid import Block, Cell, draw_sheet
+from fpc_core.figures.matplotlib_style import WORDS, DrawFn, FigureWithData, csv_text, heat_scale
 from fpc_core.figures.queries import (
     FigureQuery,
     aspect,
@@ -32,7 +33,6 @@ from fpc_core.figures.queries import (
     shortlisted_row,
 )
 from fpc_core.figures.recipe import FigureRecipe
-from fpc_core.figures.style import WORDS, DrawFn, FigureWithData, csv_text, heat_scale
 from fpc_core.io.dataclass_json import RecipeError
 from fpc_core.workspace import Workspace
 

@@ -18,8 +18,8 @@ from fpc_core.data.match_label import MatchLabel
 from fpc_core.explain.lifelines import SURVIVED
 from fpc_core.explain.overlay import STRONGEST, grid_to_pixels, heat, mark_dropped, patch_centres, signed_heat
 from fpc_core.figures.image_grid import Cell, colour_bar, draw_cell, fitting, write
-from fpc_core.figures.recipe import WIDTHS, FigureStyle
-from fpc_core.figures.style import WORDS, new_figure
+from fpc_core.figures.matplotlib_style import WORDS, new_figure
+from fpc_core.figures.style import WIDTHS, FigureStyle
 
 _LINE = 1.45  # Height of a line of text as a multiple of the font size.
 _AMBER = "#ffb000"

@@ -14,8 +14,8 @@ from fpc_core.config import ModelConfig
 from fpc_core.data.match_label import MatchLabel
 from fpc_core.explain.overlay import mark_dropped, patch_centres
 from fpc_core.figures.image_grid import colour_bar, image_axes
-from fpc_core.figures.recipe import WIDTHS, FigureStyle
-from fpc_core.figures.style import DASHES, WORDS, new_figure
+from fpc_core.figures.matplotlib_style import DASHES, WORDS, new_figure
+from fpc_core.figures.style import WIDTHS, FigureStyle
 from fpc_core.matching.ranking import combined_distance, swap_alphas
 from fpc_core.results import Match, TransportPlan
 

@@ -20,8 +20,8 @@ from matplotlib.ticker import MaxNLocator
 from fpc_core.colours import MATCH_COLOURS
 from fpc_core.data.match_label import MARKS, MatchLabel
 from fpc_core.explain.cards import Scale
-from fpc_core.figures.recipe import WIDTHS, FigureStyle
-from fpc_core.figures.style import DASHES, new_figure
+from fpc_core.figures.matplotlib_style import DASHES, new_figure
+from fpc_core.figures.style import WIDTHS, FigureStyle
 
 _GAP = 0.04  # Gap between cells in inches.
 _BLOCK_GAP = 0.12  # Gap between blocks in inches.

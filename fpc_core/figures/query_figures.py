@@ -18,6 +18,7 @@ from fpc_core.explain.overlay import heat, mark_dropped
 from fpc_core.figures.explanation_figures import compute_lifeline, compute_margin, compute_query_maps
 from fpc_core.figures.flow_and_alpha_plots import draw_alpha_lines, draw_transport, heaviest
 from fpc_core.figures.image_grid import Block, Cell, draw_sheet
+from fpc_core.figures.matplotlib_style import WORDS, DrawFn, FigureWithData, csv_text, heat_scale
 from fpc_core.figures.queries import (
     FigureQuery,
     aspect,
@@ -29,7 +30,6 @@ from fpc_core.figures.queries import (
     shortlisted_row,
 )
 from fpc_core.figures.recipe import FigureKind, FigureRecipe
-from fpc_core.figures.style import WORDS, DrawFn, FigureWithData, csv_text, heat_scale
 from fpc_core.workspace import Workspace
 
 

@@ -10,7 +10,7 @@ from fpc_core.bounds import MAX_PATCHES, OMITTED, Range, bounded, check_bounds, 
 from fpc_core.config import ALPHAS, KEEP_RATES, MAX_ROW, DropStrategy, MapMethod, MapTarget, QuerySettings
 from fpc_core.data.occluders import Scene
 from fpc_core.explain.heatmap_methods import DECODER_METHODS
-from fpc_core.explain.overlay import PrunedStyle
+from fpc_core.figures.style import FigureStyle
 from fpc_core.io.dataclass_json import RecipeError, from_json, read_text, to_json
 
 FORMAT = 1
@@ -43,38 +43,6 @@ OF_ONE_QUERY = frozenset({FigureKind.TRANSPORT, FigureKind.ALPHA_LINES, FigureKi
 OF_HEAT_MAPS = frozenset({FigureKind.DECODER_MAPS, FigureKind.QUERY_MAPS})
 OF_MODEL = OF_ALL_QUERIES | {FigureKind.DROP_STRATEGIES, FigureKind.KEEP_RATES}
 """Kinds of figures that vary which patches the model drops, so their settings must not give patches."""
-WIDTHS = {"cvpr-column": 3.25, "cvpr-page": 6.875, "ieee-column": 3.5, "ieee-page": 7.16}  # Widths in inches.
-LANGUAGES = ("en", "de", "fr")  # Languages that recipes of version 0.1.0 may name; labels are now always in English.
-
-
-@dataclass(frozen=True)
-class FigureStyle:
-    """Size, fonts and labels of a figure.
-
-    Attributes:
-        width: Width of the figure, a key of WIDTHS.
-        columns: Number of queries, or of panels with scores, side by side.
-        font: Name of the font, one of `fonts.fonts()`.
-        font_size: Font size in points.
-        letters: Whether (a), (b), ... precede queries or panels.
-        language: Has no effect; it allows recipes of version 0.1.0 to be read (see `FigureRecipe.notes`).
-        pruned: How dropped patches are marked.
-    """
-
-    width: str = "cvpr-column"
-    columns: int = bounded(1, 1, 8, label="style.columns")
-    font: str = "DejaVu Sans"
-    font_size: float = bounded(7.0, 4.0, 16.0, label="style.font_size")
-    letters: bool = False
-    language: str = "en"
-    pruned: PrunedStyle = PrunedStyle.DIM
-
-    def __post_init__(self) -> None:
-        if self.width not in WIDTHS:
-            raise RecipeError(f"style.width must be one of {', '.join(WIDTHS)}, got {self.width!r}")
-        if self.language not in LANGUAGES:
-            raise RecipeError(f"style.language must be one of {', '.join(LANGUAGES)}, got {self.language!r}")
-        check_bounds(self, RecipeError)
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from fpc_core.evaluation.paper_tables.definitions import Setting, tables_of
 from fpc_core.evaluation.paper_tables.export import to_csv
 from fpc_core.evaluation.paper_tables.table import ReportTable, Row
 from fpc_core.evaluation.paper_tables.task import evaluation_task
+from fpc_core.figures.matplotlib_style import FigureWithData
 from fpc_core.figures.queries import check_weights
 from fpc_core.figures.recipe import FigureKind, FigureRecipe
 from fpc_core.figures.score_plots import draw_curves, draw_sweep_map, draw_trade_off
-from fpc_core.figures.style import FigureWithData
 from fpc_core.workspace import Workspace, cache_folder
 
 _DRAW = {

@@ -13,12 +13,12 @@ from matplotlib.patches import Rectangle
 from fpc_core.colours import BLUE, ORANGE, RED
 from fpc_core.evaluation.paper_tables.table import ReportTable
 from fpc_core.figures.image_grid import letter_of
-from fpc_core.figures.recipe import WIDTHS, FigureStyle
-from fpc_core.figures.style import WORDS, new_figure
+from fpc_core.figures.matplotlib_style import WORDS, new_figure
+from fpc_core.figures.style import WIDTHS, FigureStyle
 
 _LOOKS = {"Rank-1": (BLUE, "o", "-"), "mAP": (ORANGE, "s", (0, (4, 1.5)))}  # Colour, marker and dashes.
 _MIN_POINTS = 4.0  # Smallest font size in points that is legible in print.
-_AXES = {"alpha": "alpha", "K": "neighbors"}  # Key of the axis label in WORDS for each label column of a table.
+_AXES = {"alpha": "alpha", "K": "neighbors"}  # Maps each label column of a table to the key of its axis label in WORDS.
 
 
 def draw_trade_off(tables: Sequence[ReportTable], style: FigureStyle) -> Figure:

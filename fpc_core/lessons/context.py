@@ -34,7 +34,7 @@ class LessonContext:
         subject: Identity and camera of the query.
         uses_cameras: Whether cameras decide what is junk.
         hit: Row of the hit in the gallery memory.
-        truth: What the dropped patches of each block show, by ground-truth masks; empty if there are none.
+        truth: Shares of what the patches of each block show, according to ground-truth masks; empty without masks.
         planned: Function that returns a cached transport plan by row; if None, plans are computed.
         masks: Results for the model's mask and others, from `mask_comparison.mask_outcomes`; empty if not computed.
     """
@@ -144,7 +144,8 @@ def lesson_context(
         trace: Results of the search.
         subject: Identity and camera of the query.
         uses_cameras: Whether cameras decide what is junk.
-        requested: Row of the hit; if None or not shortlisted, the hit is the nearest by D that is not junk.
+        requested: Row of the hit; if None or not shortlisted, the hit is the nearest by D that is not junk, or the
+            nearest of all if all are junk.
         truth: What the dropped patches of each block show, by ground-truth masks; empty if there are none.
         planned: Function that returns a cached transport plan by row; if None, plans are computed.
     """

@@ -60,7 +60,7 @@ def rank_by_feature(
         )
     unit = (query_feature / length).astype(np.float32)
     distance = np.asarray(gallery_unit_features, np.float32) @ unit
-    distance *= -2.0  # The following steps work in place: sqrt(max(0, 2 - 2 cosine)).
+    distance *= -2.0  # This line and the next two compute sqrt(max(0, 2 - 2 cosine)) in place.
     distance += 2.0
     np.sqrt(np.maximum(distance, 0.0, out=distance), out=distance)
     distance += 0.0  # This turns -0.0, whose bits are large, into 0.

@@ -135,8 +135,8 @@ def _read_file(path: Path) -> WeightFile:
     _check_count(len(content), path)
     if unsupported := [key for key, tensor in tensors.items() if not _is_plain(tensor)]:
         raise CheckpointError(
-            f"{name} contains tensors that are sparse, quantized, complex, without data or larger than their data, "
-            f"such as {unsupported[0][:80]}; save plain tensors"
+            f"{name} contains tensors that are sparse, quantized, complex, nested, without data or larger than their "
+            f"storage, such as {unsupported[0][:80]}; save dense tensors on the CPU"
         )
     if sum(tensor.numel() * tensor.element_size() for tensor in tensors.values()) > max_bytes:
         raise CheckpointError(f"the tensors of {name} have {too_large}")
@@ -255,7 +255,7 @@ def _check_programs(file: IO[bytes], pickles: int, path: Path) -> dict[str, Use]
         path: Path of the file, for messages.
 
     Returns:
-        How each object that is passed over is used, by the name of its class.
+        How the file uses the objects of each ignored class, by class name.
 
     Raises:
         CheckpointError: A pickle is harmful, or uses an object that is refused.

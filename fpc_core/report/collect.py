@@ -22,8 +22,8 @@ from fpc_core.explain.heatmaps import PatchMap, decoder_map, encoder_map
 from fpc_core.explain.masks import survivors
 from fpc_core.explain.overlay import heat, mark_dropped
 from fpc_core.figures.flow_and_alpha_plots import draw_transport
-from fpc_core.figures.recipe import FigureStyle
-from fpc_core.figures.style import style_context
+from fpc_core.figures.matplotlib_style import style_context
+from fpc_core.figures.style import FigureStyle
 from fpc_core.lessons.context import lesson_context
 from fpc_core.report.sources import Refused, Source, Sources
 from fpc_core.results import EncoderState, Encoding, QueryTrace

@@ -26,8 +26,8 @@ from fpc_core.explain.cards import Card, Scale, Strip, decoder_cards, distances_
 from fpc_core.explain.masks import dropped_patches
 from fpc_core.explain.overlay import framed, heat, mark_dropped, mesh
 from fpc_core.figures.flow_and_alpha_plots import draw_alpha_lines
-from fpc_core.figures.recipe import FigureStyle
-from fpc_core.figures.style import style_context
+from fpc_core.figures.matplotlib_style import style_context
+from fpc_core.figures.style import FigureStyle
 from fpc_core.lessons.context import LessonContext
 from fpc_core.lessons.course import lesson
 from fpc_core.lessons.step import PatchMaps, Step, number, share

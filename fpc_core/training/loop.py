@@ -84,7 +84,7 @@ def train(
         if init is not None:
             model.load_state_dict(init.state_dict())
         elif settings.frozen_blocks and not (out / STATE).is_file():
-            raise ValueError("frozen_blocks keeps initial weights, but there are none; choose them with --init")
+            raise ValueError("frozen_blocks needs initial weights; pass a checkpoint with --init")
         freeze(model, settings.frozen_blocks)
         run = _Run(model.to(device).train(), images, person, settings, out, report)
         run.until(settings.steps if stop_after is None else min(stop_after, settings.steps))

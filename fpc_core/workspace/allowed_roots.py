@@ -19,7 +19,7 @@ from fpc_core.data.layouts.registry import TOP_FOLDERS, is_layout
 from fpc_core.gallery.manifest import PARTIAL
 from fpc_core.io.bounded_files import OutsideRootsError, check_inside, escape_name, is_text
 
-CACHE = "cache"  # Label of the folder with gallery memories built for visitors, which no root in FPC_ROOTS may have.
+CACHE = "cache"  # Label of the folder with gallery memories built for visitors; no root in FPC_ROOTS may have it.
 CHECKPOINTS = frozenset({".safetensors", ".pth", ".pt", ".bin", ".ckpt"})
 MAX_DEPTH = 5  # Maximum depth of the folders below a root that a scan visits.
 MAX_ENTRIES = 20_000  # Maximum number of files and folders that one scan visits.

@@ -374,8 +374,8 @@ def _check_memory_cameras(
             continue
         if stored == fingerprint_of(stored.weights, config, other.gallery, other.root):
             raise GalleryMemoryError(
-                f"the gallery memory {places.memory} was built with cameras {other.cameras}, but cameras "
-                f"{dataset.cameras} are in use; use --cameras {other.cameras} (on the Data page: Cameras) or build it "
+                f"the gallery memory {places.memory} was built with --cameras {other.cameras}, but --cameras "
+                f"{dataset.cameras} is in use; use --cameras {other.cameras} (on the Data page: Cameras) or build it "
                 f"again: {BUILD_COMMAND}"
             )
 

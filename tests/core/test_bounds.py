@@ -15,7 +15,8 @@ from fpc_core.config import MAX_ITERATIONS, MapSettings, PruneSettings, QuerySet
 from fpc_core.data.occluders import Rectangle, SceneRecipe, Stroke
 from fpc_core.evaluation.metrics.bootstrap import Bootstrap
 from fpc_core.evaluation.paper_tables.score_recipe import ScoreRecipe
-from fpc_core.figures.recipe import FigureKind, FigureRecipe, FigureStyle
+from fpc_core.figures.recipe import FigureKind, FigureRecipe
+from fpc_core.figures.style import FigureStyle
 from fpc_core.io.dataclass_json import RecipeError
 from fpc_core.matching import sinkhorn
 from fpc_core.matching.transport import solve

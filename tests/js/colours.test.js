@@ -2,7 +2,13 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { load, plain } from "./load.js";
 
-const FILES = ["_shared/dom.js", "_shared/live_store.js", "_shared/patch_geometry.js", "_shared/patch_grid.js"];
+const FILES = [
+  "_shared/dom.js",
+  "_shared/colours.js",
+  "_shared/live_store.js",
+  "_shared/patch_geometry.js",
+  "_shared/patch_grid.js",
+];
 const { ramp, shade, percent, signedColour, VIRIDIS_RAMP } = load(FILES, [
   "ramp",
   "shade",

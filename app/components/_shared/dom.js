@@ -48,37 +48,6 @@ function decodeFloats(base64) {
   return new Float32Array(bytes.buffer);
 }
 
-const VIRIDIS = [
-  "#440154",
-  "#482878",
-  "#3e4989",
-  "#31688e",
-  "#26828e",
-  "#1f9e89",
-  "#35b779",
-  "#6ece58",
-  "#b5de2b",
-  "#fde725",
-];
-
-/**
- * Create a colour bar with a label and the values of its two ends. On a narrow screen the line may break after the
- * label, but not between the bar and its ends.
- * @param {string[]} stops CSS colours from left to right
- */
-function colourBar(stops) {
-  const [label, low, bar, high] = ["label", "low", "bar", "high"].map((name) => element("span", name));
-  bar.style.background = `linear-gradient(to right, ${stops.join(", ")})`;
-  const ends = element("span", "ends");
-  ends.append(low, bar, high);
-  const node = element("div", "scale");
-  node.append(label, ends);
-  return {
-    node,
-    set: (/** @type {string[]} */ ...texts) => [label, low, high].forEach((part, at) => (part.textContent = texts[at])),
-  };
-}
-
 const RETRY_DELAY = 2000; // Milliseconds before a message is sent again.
 
 /**

@@ -2,7 +2,6 @@
 const PALE = { dim: 0.82, hatch: 0.62, outline: 0.35 }; // Opacity of the white over a dropped patch.
 const HATCH_PERIOD = 6; // Distance of the lines of a hatch along an axis, in pixels of the model's input.
 const LINE = "rgba(35, 40, 50, 0.85)";
-const AMBER = "#ffb000";
 
 /**
  * Return the edges between dropped patches and the rest, as [x, y, x, y] in pixels of the model's input.
@@ -57,7 +56,7 @@ function markDropped(context, geometry, isDropped) {
     }
     for (const [colour, width] of /** @type {[string, number][]} */ ([
       [LINE, 3.4],
-      [AMBER, 1.8],
+      [PICKED, 1.8],
     ])) {
       context.strokeStyle = colour;
       context.lineWidth = width;

@@ -4,33 +4,6 @@
 const HEAT = 0.62; // Opacity of a heat map over the image, the same as in explain/overlay.py.
 
 /**
- * Return 256 [r, g, b] colours, interpolated between evenly spaced ones.
- * @param {string[]} colours colours in the form #rrggbb
- * @returns {number[][]}
- */
-function ramp(colours) {
-  const stops = colours.map((colour) => [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16)));
-  return Array.from({ length: 256 }, (_, step) => {
-    const at = (step / 255) * (stops.length - 1);
-    const low = Math.min(Math.floor(at), stops.length - 2);
-    return stops[low].map((value, channel) => Math.round(value + (at - low) * (stops[low + 1][channel] - value)));
-  });
-}
-
-const VIRIDIS_RAMP = ramp(VIRIDIS);
-
-/**
- * Return a colour of a ramp as CSS.
- * @param {number[][]} colours result of `ramp`
- * @param {number} share position in the ramp, clipped to 0..1
- * @param {number} [opacity]
- */
-function shade(colours, share, opacity = 1) {
-  const [r, g, b] = colours[Math.round(255 * Math.min(Math.max(share, 0), 1))];
-  return `rgba(${r}, ${g}, ${b}, ${opacity})`;
-}
-
-/**
  * Return a share as a percentage.
  * @param {number} share
  * @param {number} [digits]
@@ -257,23 +230,6 @@ function ring(context, [x, y, width, height], colour, thick) {
   context.lineWidth = thick;
   context.strokeStyle = colour;
   context.strokeRect(x, y, width, height);
-}
-
-// Colours of a signed map: orange above 0, purple below 0 (ColorBrewer PuOr, safe for colour-blind readers). At 0 only
-// the image is visible.
-const [ORANGE, PURPLE] = ["230, 97, 1", "94, 60, 153"];
-const STRONGEST = 0.88; // Opacity of the strongest colour in a signed map.
-
-/**
- * Return the colour of a value in a signed map.
- * @param {number} value
- * @param {number} top largest absolute value of the map
- */
-const signedColour = (value, top) =>
-  `rgba(${value < 0 ? PURPLE : ORANGE}, ${top ? (STRONGEST * Math.abs(value)) / top : 0})`;
-
-function signedBar() {
-  return colourBar([signedColour(-1, 1), `rgba(${PURPLE}, 0) 50%`, `rgba(${ORANGE}, 0) 50%`, signedColour(1, 1)]);
 }
 
 /**

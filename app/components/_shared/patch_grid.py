@@ -24,6 +24,7 @@ def parts(name: str, *scripts: str) -> dict[str, Any]:
         "css": source("_shared/scale.css", "_shared/patch_grid.css", f"{name}/{name}.css"),
         "js": source(
             "_shared/dom.js",
+            "_shared/colours.js",
             "_shared/live_store.js",
             "_shared/patch_geometry.js",
             "_shared/dropped_patches.js",

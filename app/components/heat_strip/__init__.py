@@ -22,6 +22,7 @@ _mount = st.components.v2.component(
     css=source("_shared/scale.css", "_shared/cards.css", "heat_strip/heat_strip.css"),
     js=source(
         "_shared/dom.js",
+        "_shared/colours.js",
         "_shared/live_store.js",
         "_shared/patch_geometry.js",
         "_shared/dropped_patches.js",

@@ -94,7 +94,7 @@ class LifelineView {
     );
     this.grid.markDropped(context, isDropped);
     fell.forEach((block, index) => block === now.block && this.cross(context, index));
-    if (this.pinned !== null) ring(context, this.geometry.cell(this.pinned), "#ffb000", 2);
+    if (this.pinned !== null) ring(context, this.geometry.cell(this.pinned), PICKED, 2);
     const dropped = now.drops ? `, ${now.entered - now.kept} dropped here (crossed)` : ", none dropped";
     const text = `Layer ${now.block}: ${now.entered} patches enter${dropped}`;
     this.block.textContent = text;

@@ -29,6 +29,7 @@ _mount = st.components.v2.component(
     css=source("_shared/cards.css", "_shared/patch_grid.css", "masks/masks.css"),
     js=source(
         "_shared/dom.js",
+        "_shared/colours.js",
         "_shared/patch_geometry.js",
         "_shared/dropped_patches.js",
         "_shared/live_store.js",

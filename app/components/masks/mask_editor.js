@@ -146,7 +146,7 @@ class MaskEditor {
     if (!grid.element.clientWidth) return;
     const context = grid.context();
     grid.markDropped(context, isDropped);
-    if (this.hovered?.layer === layer) ring(context, geometry.cell(this.hovered.index), "#ffb000", 2);
+    if (this.hovered?.layer === layer) ring(context, geometry.cell(this.hovered.index), PICKED, 2);
   }
 
   /** Update the state of the switch and the buttons. */

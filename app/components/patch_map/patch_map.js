@@ -81,7 +81,7 @@ class PatchMapView {
           grid.fill(context, (index) => colour(costs[index]));
           ring(context, geometry.cell(costs.indexOf(Math.min(...costs))), "#ffffff", 2);
         }
-        if (panel.side === "q" && row >= 0) ring(context, geometry.cell(queryPatch), "#ffb000", 2);
+        if (panel.side === "q" && row >= 0) ring(context, geometry.cell(queryPatch), PICKED, 2);
       } else if (layers.length) {
         const values = layers[Math.min(this.layer, layers.length - 1)];
         grid.fill(context, (index) => (Number.isNaN(values[index]) ? null : colour(values[index])));
@@ -93,7 +93,7 @@ class PatchMapView {
           context.strokeRect(...geometry.cell(index));
         }
       }
-      if (shown?.panelIndex === panelIndex) ring(context, geometry.cell(shown.index), "#ffb000", 2);
+      if (shown?.panelIndex === panelIndex) ring(context, geometry.cell(shown.index), PICKED, 2);
     });
     const at = shown ?? (row >= 0 ? { panelIndex: 0, index: queryPatch } : null);
     this.description.textContent = at ? data.panels[at.panelIndex].descriptions[at.index] : "Hover over a patch.";

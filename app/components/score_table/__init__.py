@@ -9,7 +9,7 @@ import streamlit as st
 
 from app.components import source
 from app.components._shared.reported_values import one_of, received
-from app.components.score_table.view import ScoreSheet
+from app.components.score_table.content import ScoreSheet
 
 _mount = st.components.v2.component(
     "fpc_score_table",

@@ -9,13 +9,13 @@ import streamlit as st
 
 from app.components import source
 from app.components._shared.reported_values import one_of, received
-from app.components.sweep_heatmap.view import Heatmap
+from app.components.sweep_heatmap.content import Heatmap
 
 _mount = st.components.v2.component(
     "fpc_sweep_heatmap",
     html='<div class="heatmap"></div>',
     css=source("_shared/scale.css", "sweep_heatmap/sweep_heatmap.css"),
-    js=source("_shared/dom.js", "sweep_heatmap/sweep_heatmap.js"),
+    js=source("_shared/dom.js", "_shared/colours.js", "sweep_heatmap/sweep_heatmap.js"),
 )
 
 

@@ -3,7 +3,6 @@
 // kept.length x patches.
 
 const MIN_FLOW_SHARE = 0.02; // Flows below this share of the heaviest one would be invisible, so they are not drawn.
-const PIN_COLOUR = "#ffb000";
 
 class TransportView {
   /** @type {(pin: string) => void} sends the pinned patch to the server, empty for none */
@@ -218,7 +217,7 @@ class TransportView {
       }
       for (const flow of seen) this.stroke(context, flow, heaviest, true);
     }
-    if (this.pinned) ring(context, this.box(this.pinned.side, this.pinned.index), PIN_COLOUR, 2.5);
+    if (this.pinned) ring(context, this.box(this.pinned.side, this.pinned.index), PICKED, 2.5);
     if (this.hovered) ring(context, this.box(this.hovered.side, this.hovered.index), "#ffffff", 1.8);
     this.describeShown(shown);
   }

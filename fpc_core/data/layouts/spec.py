@@ -71,8 +71,9 @@ class LayoutSpec:
     Attributes:
         key: Name of the layout in `dataset.json` and in messages.
         title: Published name of the dataset.
-        titled: Regular expression for the name of a folder that contains this dataset, in lower case and with spaces
-            for all other characters than letters and digits; empty if no name identifies it.
+        titled: Regular expression for the name of a folder that contains this dataset. The name is first converted to
+            lower case, and all characters except letters and digits become spaces. Empty if no name identifies the
+            dataset.
         folders: Accepted paths of the folders of each split, preferred ones first; case is ignored.
         name: Regular expression that a file name must match at its start, with the groups `identity` and `camera`.
         example: Example of a file name.

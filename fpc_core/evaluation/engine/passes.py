@@ -194,7 +194,7 @@ class PassResult:
 
     @property
     def complete(self) -> bool:
-        """Whether every image is computed; deferred points may still be missing."""
+        """Whether the immediate points of every image are computed; deferred points may still be missing."""
         return bool(self.known.all())
 
     def is_scored(self, index: int) -> bool:

@@ -53,7 +53,7 @@ class EvaluationTask:
 
     @cached_property
     def skipped(self) -> int:
-        """Number of queries without a true match, which all means exclude."""
+        """Number of queries without a true match; the scores exclude them."""
         return sum(not self.work.has_match(record) for record in self.work.queries)
 
     @cached_property

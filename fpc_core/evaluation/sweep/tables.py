@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -55,13 +56,23 @@ def sweep_cells(task: SweepTask, known: Known) -> list[SweepCell]:
     return cells
 
 
-def best_cell(cells: list[SweepCell]) -> SweepCell:
-    """Return the cell with the highest mAP; ties go to the higher Rank-1, then to fewer FLOPs.
+def best_cell(
+    cells: Sequence[SweepCell], goodness: Callable[[SweepCell], float] = lambda cell: cell.mean_ap
+) -> SweepCell:
+    """Return the best cell of those with the most completed queries; ties go to mAP, Rank-1 and low FLOPs, in turn.
+
+    Args:
+        cells: Cells to choose from.
+        goodness: Score that decides, higher is better; mAP by default.
 
     Raises:
         ValueError: There are no cells.
     """
-    return max(cells, key=lambda cell: (cell.mean_ap, cell.rank1, -cell.flops.without_attention_products))
+    complete = max(cell.queries for cell in cells)
+    return max(
+        (cell for cell in cells if cell.queries == complete),
+        key=lambda cell: (goodness(cell), cell.mean_ap, cell.rank1, -cell.flops.without_attention_products),
+    )
 
 
 def sweep_table(task: SweepTask, known: Known) -> pd.DataFrame:

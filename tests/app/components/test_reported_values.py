@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from app.components._shared import reported_values
-from app.components.score_table.view import ScoreRow, ScoreSheet
-from app.components.sweep_heatmap.view import Heatmap, KeepRate, Tile
+from app.components.score_table.content import ScoreRow, ScoreSheet
+from app.components.sweep_heatmap.content import Heatmap, KeepRate, Tile
 from fpc_core.config import VIT_TINY
 from fpc_core.data.occluders import MAX_OCCLUDERS, MAX_POINTS, CutOut, Scene, Stroke
 from fpc_core.explain.cards import Card, Strip

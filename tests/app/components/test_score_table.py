@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from app.components.score_table.view import Group, picked_row, score_sheet
+from app.components.score_table.content import Group, picked_row, score_sheet
 from app.evaluate.curves import curve_figure
 from fpc_core.config import QuerySettings
 from fpc_core.evaluation.metrics.bootstrap import Estimate

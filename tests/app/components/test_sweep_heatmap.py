@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 
-from app.components.sweep_heatmap.view import (
+from app.components.sweep_heatmap.content import (
     DARK,
     LIGHT,
     MEASURES,
-    best_cell,
     cell_id,
     contrast,
     heatmap,
@@ -15,7 +14,7 @@ from app.components.sweep_heatmap.view import (
     summary,
 )
 from fpc_core.evaluation.metrics.flops import Flops
-from fpc_core.evaluation.sweep.tables import SweepCell
+from fpc_core.evaluation.sweep.tables import SweepCell, best_cell
 from fpc_core.evaluation.sweep.task import SweepGrid
 from fpc_core.explain.overlay import viridis
 
@@ -63,8 +62,7 @@ def test_the_best_cell_is_among_equally_complete_keep_rates():
 
 def test_among_equals_the_cheaper_cell_is_the_best():
     equal = [cell(1.0, 0.0, 10), cell(0.5, 0.0, 10)]
-    assert best_cell(equal, BY_NAME["Rank-1"]) is equal[1]
-    assert best_cell([], BY_NAME["Rank-1"]) is None
+    assert best_cell(equal, BY_NAME["Rank-1"].goodness) is equal[1]
 
 
 def test_colours_span_all_ks_and_brighter_is_better():

@@ -93,7 +93,7 @@ def test_the_released_variant_without_cameras_is_pointed_out(start_with):
     assert note not in plain(shown("explore", usual="paper"))
     assert note in plain(shown("explore", usual="paper", variant="released"))
     refused = plain(shown("explore"))
-    assert "was built with cameras none, but cameras released are in use; use --cameras none" in refused
+    assert "was built with --cameras none, but --cameras released is in use; use --cameras none" in refused
 
 
 def test_a_query_of_a_folder_without_a_split_is_keyed_by_its_file(start_with):

@@ -158,7 +158,7 @@ def test_a_memory_with_other_cameras_is_refused_with_the_option(world_of):
     workspace = world_of(body(), "Occluded_REID")
     assert {record.camera for record in workspace.retriever.memory.records} == {1}
     with pytest.raises(
-        GalleryMemoryError, match="was built with cameras released, but cameras none are in use; use --c"
+        GalleryMemoryError, match="was built with --cameras released, but --cameras none is in use; use --c"
     ):
         open_workspace(replace(workspace.places, variant="paper"), "cpu")
     again = open_workspace(replace(workspace.places, variant="paper", cameras="released"), "cpu")

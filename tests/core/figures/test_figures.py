@@ -31,11 +31,12 @@ from fpc_core.evaluation.sweep.task import SweepGrid, SweepTask
 from fpc_core.figures import score_figures
 from fpc_core.figures.fonts import check_font, fonts
 from fpc_core.figures.image_grid import Block, Cell, draw_sheet
+from fpc_core.figures.matplotlib_style import style_context
 from fpc_core.figures.queries import load_queries
-from fpc_core.figures.recipe import OF_ALL_QUERIES, FigureKind, FigureRecipe, FigureStyle, read_recipe
+from fpc_core.figures.recipe import OF_ALL_QUERIES, FigureKind, FigureRecipe, read_recipe
 from fpc_core.figures.render import bundle, draw, latex, render_png, write_figure
 from fpc_core.figures.score_figures import compute_scores
-from fpc_core.figures.style import style_context
+from fpc_core.figures.style import FigureStyle
 from fpc_core.io.dataclass_json import RecipeError
 from fpc_core.retrieval import Retriever
 from fpc_core.workspace import open_workspace

@@ -341,7 +341,7 @@ def test_a_truncated_checkpoint_is_refused(model, tmp_path, share):
         ({"epoch": 3, "cls_token": torch.zeros(2)}, r"not contain a dictionary of tensors \(epoch\)"),
         ({"layer1.conv.weight": torch.zeros(2)}, "is not an FPC, TransReID or timm .* it contains layer1.conv: 1 key"),
         ({"blocks.0.x": torch.zeros(1), "pos_embed": torch.zeros(1)}, "architecture cannot be inferred from"),
-        ({"cls_token": torch.zeros(1, 1, 1).expand(1 << 20, 1 << 20, 1)}, "larger than their data"),
+        ({"cls_token": torch.zeros(1, 1, 1).expand(1 << 20, 1 << 20, 1)}, "larger than their storage"),
     ],
 )
 def test_tensors_that_fit_no_model_are_refused(tmp_path, content, message):
@@ -414,7 +414,9 @@ def test_too_many_tensors_are_refused(tmp_path, monkeypatch, name):
 )
 @pytest.mark.filterwarnings("ignore")  # torch warns about deprecated kinds of tensors.
 def test_tensors_that_are_not_plain_are_refused(tmp_path, tensor):
-    with pytest.raises(CheckpointError, match=r"sparse, quantized, complex, without data or .*, such as cls_token"):
+    with pytest.raises(
+        CheckpointError, match=r"sparse, quantized, complex, nested, without data or .*, such as cls_token"
+    ):
         load_checkpoint(saved({"cls_token": tensor}, tmp_path))
 
 

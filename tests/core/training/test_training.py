@@ -139,7 +139,7 @@ def test_frozen_blocks_keep_the_initial_weights(dataset, tmp_path):
 
 
 def test_frozen_blocks_need_initial_weights(dataset, tmp_path):
-    with pytest.raises(ValueError, match="frozen_blocks keeps initial weights, but there are none"):
+    with pytest.raises(ValueError, match="frozen_blocks needs initial weights; pass a checkpoint with --init"):
         train(dataset, CONFIG, replace(QUICK, frozen_blocks=2), tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""View model of score tables: texts and intervals of all cells. All functions are pure."""
+"""What score tables show: texts and intervals of all cells. All functions are pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""View model of a sweep's heat maps: colours, texts and the best cell. All functions are pure."""
+"""What the heat maps of a sweep show: colours, texts and the marked cell. All functions are pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fpc_core.evaluation.sweep.tables import SweepCell
+from fpc_core.evaluation.sweep.tables import SweepCell, best_cell
 from fpc_core.evaluation.sweep.task import SweepGrid
 from fpc_core.explain.overlay import viridis
 
@@ -149,7 +149,7 @@ def heatmap(
     by_setting = {(cell.keep_rate, cell.alpha): cell for cell in cells if cell.neighbors == neighbors}
     goodness = [measure.goodness(cell) for cell in cells]
     low, high = min(goodness), max(goodness)
-    best = best_cell(list(by_setting.values()), measure)
+    best = best_cell(list(by_setting.values()), measure.goodness)
     known = {cell.keep_rate: cell.queries for cell in cells}
     colours = dict(
         zip(by_setting, _colours([measure.goodness(cell) for cell in by_setting.values()], low, high), strict=True)
@@ -179,21 +179,6 @@ def heatmap(
         label=f"{measure.name}: {measure.explanation}",
         worst=measure.text(low if measure.higher_is_better else -low),
         best=measure.text(high if measure.higher_is_better else -high),
-    )
-
-
-def best_cell(cells: Sequence[SweepCell], measure: Measure) -> SweepCell | None:
-    """Return the best cell by a measure, or None without cells. Ties are broken by mAP, Rank-1 and low FLOPs.
-
-    Args:
-        cells: Cells to choose from. Of these, only cells with the most completed queries are considered.
-        measure: Score that decides.
-    """
-    known = max((cell.queries for cell in cells), default=0)
-    return max(
-        (cell for cell in cells if cell.queries == known),
-        key=lambda cell: (measure.goodness(cell), cell.mean_ap, cell.rank1, -cell.flops.without_attention_products),
-        default=None,
     )
 
 
