@@ -116,10 +116,6 @@ def memory_section(
     return info
 
 
-def _weights_settings(draft: WorkspaceChoice) -> tuple[object, ...]:
-    return draft.image_size, draft.stride, draft.heads, draft.mean_camera
-
-
 def page() -> None:
     draft, problems = workspace_choice.draft()
     for text in problems:
