@@ -104,7 +104,7 @@ def render_setup_error_page(
     """
     st.header("No data loaded yet")
     st.error(escape_markdown(str(error), 900), icon=":material/database_off:")
-    st.markdown("Looked for:")
+    st.markdown("The app looked for:")
     st.table({"what": list(paths), "where": [escape_markdown(path) for path in paths.values()]})
     st.markdown("If only the gallery memory is missing or out of date, build it again:")
     st.code(

@@ -41,7 +41,7 @@ SLOW = (
     "tests/app/server/test_hostile",
     "tests/app/server/test_log_limits",
     "tests/app/server/test_shutdown",
-    "tests/app/server/test_worker",
+    "tests/app/server/test_job_worker",
     "tests/core/data/test_arranged_layouts",
     "tests/core/evaluation/test_dataset_protocols",
     "tests/core/evaluation/test_device_parity",

@@ -63,8 +63,8 @@ def choose_weights(workspace: Workspace) -> str:
             names = (*names, requested)
         else:
             show_warning(
-                f"The link's weights {requested[:120]} for side B do not exist in the folders that you can choose "
-                "from. Using the weights of side A."
+                f"The link sets the weights of side B to {requested[:120]}, but your folders have no such file. Using "
+                "the weights of side A."
             )
     own = workspace.places.weights.resolve()
     options = [SAME, *(name for name in names if resolve(name, roots) != own)]

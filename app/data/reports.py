@@ -11,7 +11,7 @@ from app.messages import escape_markdown, show_warning
 from app.server.data_jobs import BuildJob, ImageCheckJob
 from app.server.downloads import on_demand
 from app.server.jobs import JobState, JobStatus
-from app.ui.progress import format_duration
+from app.ui.progress import format_time_left
 from fpc_core.data.datasets import Dataset
 from fpc_core.data.inventory import Inventory
 from fpc_core.data.protocols import PROTOCOL_TEXT
@@ -78,9 +78,8 @@ def image_report(check: ImageCheckJob) -> None:
     status = check.status()
     with st.container(horizontal=True, vertical_alignment="center"):
         if status.active:
-            st.progress(
-                status.done / status.total, f"{status.done:,} of {status.total:,} images checked{_time_left(status)}"
-            )
+            text = f"{status.done:,} of {status.total:,} images checked{format_time_left(status)}"
+            st.progress(status.done / status.total, text)
             st.button("Stop", icon=":material/stop_circle:", on_click=check.stop, key="stop-check")
         else:
             complete = status.done == status.total
@@ -193,11 +192,7 @@ def _build_text(status: JobStatus) -> str:
         return "Waiting for another job to finish"
     if status.seconds_left is None:  # No image is encoded yet.
         return "Reading the weights"
-    return f"{status.done:,} of {status.total:,} images encoded{_time_left(status)}"
-
-
-def _time_left(status: JobStatus) -> str:
-    return "" if status.seconds_left is None else f" · {format_duration(status.seconds_left)} left"
+    return f"{status.done:,} of {status.total:,} images encoded{format_time_left(status)}"
 
 
 def _listing(table: pd.DataFrame, title: str) -> None:

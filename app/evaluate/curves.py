@@ -14,7 +14,7 @@ _STYLES = {  # Line colour, interval colour, dash and symbol by score.
 
 
 def curve_figure(table: ReportTable, *, height: int = 330) -> go.Figure:
-    """Return a chart of Rank-1 and mAP in percent against the number in the first label of each completed row.
+    """Return a chart of Rank-1 and mAP in percent over the parameter in the first label of each completed row.
 
     Args:
         table: Table of Fig. 4.

@@ -246,7 +246,10 @@ def _of_kind(kind: FigureKind, workspace: Workspace, collected: Basket, first: I
     if kind in (FigureKind.RANKED_LIST, FigureKind.ALPHA_LINES):
         return {"hits": st.slider("Ranks", 1, 20, 5, key="hits")}
     if kind is FigureKind.TRANSPORT:
-        return {"flows": st.slider("Flows, heaviest first", 10, 500, 80, 10, key="flows"), "gallery": gallery}
+        return {
+            "flows": st.slider("Number of flows (heaviest first)", 10, 500, 80, 10, key="flows"),
+            "gallery": gallery,
+        }
     if kind is FigureKind.MARGIN:
         return {"gallery": gallery, "rival": collected.rival if gallery else ""}
     if kind is FigureKind.PATCH_LIFELINE:

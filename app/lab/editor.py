@@ -34,7 +34,7 @@ from fpc_core.data.match_rule import MatchRule
 from fpc_core.data.occluder_rendering import coverage, paint
 from fpc_core.data.occluders import CutOut, Outline, Scene, SceneRecipe
 from fpc_core.explain.cards import MatchLabel, match_label
-from fpc_core.explain.masks import drop_shares, patch_areas
+from fpc_core.explain.patch_contents import drop_shares, patch_areas
 from fpc_core.figures.recipe import FigureKind
 from fpc_core.io.dataclass_json import MAX_BYTES, RecipeError
 from fpc_core.results import Encoding, QueryTrace
@@ -43,7 +43,7 @@ from fpc_core.workspace import Workspace
 
 PREFIX = "l_"  # Prefix that distinguishes query parameters of this page from those of Explore.
 _PROBLEM = "lab-problem"
-_PAINTED = "lab-painted"  # Key of the state that is set when the visitor has dropped other patches by hand.
+_PAINTED = "lab-painted"  # Session-state key, set when the visitor has changed which patches are dropped by hand.
 CLEAN, OCCLUDED = "clean", "occluded"
 
 

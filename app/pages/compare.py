@@ -96,7 +96,7 @@ def search_sides(
     settings: dict[str, QuerySettings],
     names: dict[str, str],
 ) -> dict[str, Side]:
-    """Search on both sides.
+    """Search on both sides, and return the results by side.
 
     Args:
         workspace: Workspace of side A.

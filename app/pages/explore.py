@@ -68,7 +68,7 @@ TOUR = (
     ),
 )
 HITS = "hits"  # Key of the fragment that shows the ranked strips.
-PER_PAGE = 18  # Number of query thumbnails per page, with the visitor's own images.
+PER_PAGE = 18  # Number of query thumbnails per page, including the visitor's own images.
 # Widths of thumbnails, masks and hits. The unit depends on the size of the window; it is set in explore.css.
 QUERY_WIDTH, MASK_WIDTH, HIT_WIDTH = "calc(0.8 * var(--unit))", "calc(1.8 * var(--unit))", "var(--unit)"
 
@@ -177,7 +177,7 @@ def page() -> None:
         show_warnings((*problems, *gallery_problems, *missing, *map_problems, *choice_problems))
     with queries:
         render_queries(workspace, query.name, identity)
-    with strips:  # Computed before the panels around it, which show the selected hit.
+    with strips:  # The strips are computed first, because the panels around them show the selected hit.
         result, chosen = hits(workspace, query, settings, view.neighbor, show_junk)
     skeleton.empty()
     with masks:

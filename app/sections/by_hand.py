@@ -32,8 +32,9 @@ from fpc_core.explain.mask_comparison import (
     mask_outcomes,
     overlap,
 )
-from fpc_core.explain.masks import dropped_patches, patch_areas
+from fpc_core.explain.masks import dropped_patches
 from fpc_core.explain.overlay import mark_dropped
+from fpc_core.explain.patch_contents import patch_areas
 from fpc_core.workspace import Workspace
 
 _IS_MATCH = {MatchLabel.MATCH: True, MatchLabel.OTHER: False}

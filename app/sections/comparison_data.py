@@ -94,7 +94,7 @@ def why_not_comparable(configs: tuple[ModelConfig, ModelConfig], encodings: tupl
 
 
 def mark_differences(here: Strip, there: Strip) -> Strip:
-    """Return the strip of a side, in which cards that are missing on the other side are tagged and counted.
+    """Return a side's strip with the cards that the other side lacks tagged and counted.
 
     Args:
         here: Strip to mark.

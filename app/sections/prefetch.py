@@ -9,8 +9,8 @@ from app.components.heat_strip import heat_data
 from app.components.live_payload import grid_data, view_key
 from app.components.transport import pair_data
 from app.server import resources, search
+from app.server.job_worker import Job, Steps
 from app.server.search import Query, SearchResult
-from app.server.worker import Job, Steps
 from app.session.view import keep_rates
 from fpc_core.config import MapSettings, QuerySettings
 from fpc_core.workspace import Workspace

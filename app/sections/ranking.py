@@ -23,7 +23,7 @@ from fpc_core.config import DropStrategy, QuerySettings
 from fpc_core.data.browser_encoding import data_uri
 from fpc_core.data.match_rule import MatchRule
 from fpc_core.explain.cards import MatchLabel, Strip, distances_of, match_label, ranked_strip
-from fpc_core.explain.masks import patch_areas
+from fpc_core.explain.patch_contents import patch_areas
 from fpc_core.glossary import GLOSSARY
 from fpc_core.workspace import Workspace
 

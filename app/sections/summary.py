@@ -7,7 +7,7 @@ from pathlib import Path
 
 from app.server import resources, search
 from app.server.search import Query, SearchResult
-from fpc_core.explain.masks import drop_shares, patch_areas
+from fpc_core.explain.patch_contents import drop_shares, patch_areas
 from fpc_core.lessons.context import LessonContext, lesson_context
 from fpc_core.workspace import Workspace
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from app.server.worker import Job, Steps, Worker
+from app.server.job_worker import Job, Steps, Worker
 
 
 class JobState(StrEnum):

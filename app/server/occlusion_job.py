@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from contextlib import closing
 
+from app.server.job_worker import Steps, Worker
 from app.server.jobs import BackgroundJob
-from app.server.worker import Steps, Worker
 from fpc_core.evaluation.occlusion.study import OcclusionResults, OcclusionTask, run_occlusion
 
 

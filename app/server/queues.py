@@ -2,7 +2,7 @@
 
 On a few cores, parallel searches slow each other down. Therefore computations with the model wait in `MODEL_QUEUE`,
 and a long one pauses to let others run. Cached results need no slot in it. Background work needs none either, because
-it has its own threads.
+it has its own threads: `job_worker.py` limits how many jobs a visitor has, `downloads.py` how many files.
 
 All pages share one Python interpreter, so `PAGE_QUEUE` lets one page run at a time. The fragment that responds to a
 released slider skips that queue. A page releases its slot while it computes or reads a visitor's input.

@@ -19,9 +19,9 @@ from app.public_mode import is_public
 from app.server.cache import FILE_INFO, JOBS, RESULTS, WORKSPACES, cached
 from app.server.data_jobs import BuildJob, ImageCheckJob
 from app.server.evaluation_job import EvaluationJob
+from app.server.job_worker import Worker
 from app.server.occlusion_job import OcclusionJob
 from app.server.search import run_in_model_queue
-from app.server.worker import Worker
 from app.session import visitor
 from fpc_core.config import QuerySettings
 from fpc_core.data.browser_encoding import data_uri

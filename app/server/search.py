@@ -152,7 +152,7 @@ class EncodedQuery:
 
 @dataclass(frozen=True, eq=False)
 class MatchedQuery:
-    """Shortlist and transport of a query, its encoding, and the stage that matched it."""
+    """Encoding, shortlist and transport of a query, and the timing of the matching stage."""
 
     encoded: EncodedQuery
     match: Match

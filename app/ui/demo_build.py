@@ -7,7 +7,7 @@ import streamlit as st
 from app.messages import escape_markdown
 from app.server import resources
 from app.server.jobs import JobState
-from app.ui.progress import format_duration, poll_until_done
+from app.ui.progress import format_time_left, poll_until_done
 from fpc_core.gallery.manifest import MANIFEST
 from fpc_core.workspace import Places
 
@@ -46,8 +46,8 @@ def render_demo_build(device: str) -> bool:
             st.error(f"The gallery memory could not be built: {escape_markdown(status.error, 900)}")
             st.button("Try again", icon=":material/refresh:", on_click=job.start, key="build-demo")
             return
-        left = "" if status.seconds_left is None else f" · {format_duration(status.seconds_left)} left"
-        st.progress(status.done / status.total, f"{status.done:,} of {status.total:,} images{left}")
+        text = f"{status.done:,} of {status.total:,} images{format_time_left(status)}"
+        st.progress(status.done / status.total, text)
 
     poll_until_done(job, show)
     return True

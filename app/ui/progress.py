@@ -42,7 +42,7 @@ def run_job(
         job: Job of the page.
         name: Kind of the job; a new job of this kind stops the visitor's previous one.
         steps: Plural name of the steps.
-        of: Description of all steps.
+        of: What the steps are, such as "one per query"; shown in parentheses after their number.
         render: Function that renders the results so far.
         auto_start: Maximum number of remaining steps for which the job starts without a click.
     """
@@ -72,7 +72,7 @@ def render_progress(job: BackgroundJob, status: JobStatus, visitor: str, steps: 
         status: Current status of the job.
         visitor: Name under which the visitor starts and stops the job.
         steps: Plural name of the steps.
-        of: Description of all steps.
+        of: What the steps are, such as "one per query"; shown in parentheses after their number.
         key: Prefix of the button's key, for pages with several jobs.
     """
     labels = {
@@ -85,8 +85,7 @@ def render_progress(job: BackgroundJob, status: JobStatus, visitor: str, steps: 
     known = f"{status.done:,} of {status.total:,} {steps} ({of})"
     with st.container(horizontal=True, vertical_alignment="center"):
         if status.active:
-            left = "" if status.seconds_left is None else f" · {format_duration(status.seconds_left)} left"
-            st.progress(status.done / status.total, f"{labels[status.state]} · {known}{left}")
+            st.progress(status.done / status.total, f"{labels[status.state]} · {known}{format_time_left(status)}")
             if job.belongs_to(visitor, is_connected):
                 st.button("Stop", icon=":material/stop_circle:", on_click=job.stop, args=(visitor,), key=f"{key}stop")
             else:
@@ -104,6 +103,11 @@ def render_progress(job: BackgroundJob, status: JobStatus, visitor: str, steps: 
         show_warning(f"The run failed: {status.error}")
     for note in status.notes:
         show_warning(note)
+
+
+def format_time_left(status: JobStatus) -> str:
+    """Return the end of a progress text with the remaining time of a job, or an empty text if it is unknown."""
+    return "" if status.seconds_left is None else f" · {format_duration(status.seconds_left)} left"
 
 
 def format_duration(seconds: float) -> str:

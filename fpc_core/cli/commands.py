@@ -46,7 +46,7 @@ from fpc_core.evaluation.paper_tables.task import evaluation_task
 from fpc_core.evaluation.sweep.tables import format_sweep, sweep_table
 from fpc_core.evaluation.sweep.task import SweepGrid, SweepTask
 from fpc_core.explain.mask_comparison import mask_outcomes
-from fpc_core.explain.masks import patch_areas
+from fpc_core.explain.patch_contents import patch_areas
 from fpc_core.figures.recipe import read_recipe
 from fpc_core.figures.render import write_figure
 from fpc_core.lessons.context import lesson_context

@@ -9,7 +9,7 @@ import numpy as np
 from fpc_core.config import DropStrategy
 from fpc_core.explain.lifelines import LivingRange, PatchLife
 from fpc_core.explain.margin import Margin
-from fpc_core.explain.masks import DropShares
+from fpc_core.explain.patch_contents import DropShares
 from fpc_core.results import Consolidation, Encoding
 
 UNITS = 10_000  # Distances are shown with four decimals.

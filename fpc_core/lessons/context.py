@@ -15,7 +15,7 @@ from fpc_core.data.match_rule import MatchRule
 from fpc_core.explain.cards import comparison_candidates
 from fpc_core.explain.margin import margin
 from fpc_core.explain.mask_comparison import MaskOutcome
-from fpc_core.explain.masks import DropShares
+from fpc_core.explain.patch_contents import DropShares
 from fpc_core.explain.sentences import comparison_sentence
 from fpc_core.results import QueryTrace, TransportPlan
 from fpc_core.retrieval import Retriever

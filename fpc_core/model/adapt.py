@@ -1,7 +1,7 @@
 """Replace tensors that this model does not have, such as those of layer scale, by equivalent changes to other tensors.
 
-No conversion changes a result beyond rounding: the factors of layer scale are multiplied into the layer before them, an
-absent bias of queries, keys and values is 0, and the mean camera embedding is added to the positions.
+No conversion changes a result beyond rounding: the factors of layer scale are multiplied into the layer before them,
+and an absent bias of queries, keys and values is 0.
 """
 
 from __future__ import annotations
@@ -52,31 +52,6 @@ def adapt(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], tuple[str, 
             converted[name.removesuffix(".weight") + ".bias"] = torch.zeros(tensors[name].shape[0])
         notes.append("the biases of queries, keys and values are absent and set to 0")
     return converted, tuple(notes)
-
-
-def add_mean_camera(
-    tensors: Mapping[str, Tensor], position: str, camera: str, factor: float, *, on_cls: bool
-) -> dict[str, Tensor]:
-    """Add the mean of the camera embeddings to the position embeddings, and remove the camera embeddings.
-
-    Args:
-        tensors: Tensors of a file.
-        position: Name of the position embeddings, a tensor (1, 1 + N, C).
-        camera: Name of the camera embeddings, a tensor (cameras, 1, C).
-        factor: Factor of the camera embeddings (`ModelConfig.camera_factor`).
-        on_cls: Whether the embedding belongs to `[cls]` alone (`VitOptions.camera_on_cls`).
-
-    Raises:
-        ValueError: The shapes do not match.
-    """
-    at, by_camera = tensors[position], tensors[camera]
-    if at.ndim != 3 or by_camera.ndim != 3 or by_camera.shape[1] != 1 or by_camera.shape[2] != at.shape[2]:
-        raise ValueError(f"{camera} of shape {tuple(by_camera.shape)} does not match {position} of {tuple(at.shape)}")
-    rest = {name: tensor for name, tensor in tensors.items() if name != camera}
-    mean = factor * by_camera.float().mean(dim=0)
-    if on_cls:
-        return rest | {position: torch.cat((at[:, :1].float() + mean, at[:, 1:].float()), dim=1)}
-    return rest | {position: at.float() + mean}
 
 
 def convert_counters(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], bool]:

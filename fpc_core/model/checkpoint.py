@@ -24,7 +24,8 @@ from torch import Tensor
 from fpc_core.config import Activation, ModelConfig, Precision, Stem, VitOptions
 from fpc_core.io.atomic_write import atomic_write
 from fpc_core.io.dataclass_json import build
-from fpc_core.model.adapt import COUNTER, adapt, add_mean_camera, convert_counters
+from fpc_core.model.adapt import COUNTER, adapt, convert_counters
+from fpc_core.model.cameras import use_mean_camera
 from fpc_core.model.checkpoint_layouts import brief, count_by_group, infer_config, layout_of, vit_options
 from fpc_core.model.families import FAMILIES, Settings, Source, find_unsupported, recognise
 from fpc_core.model.fpc import FPC
@@ -76,7 +77,7 @@ def load_checkpoint(
     stated = {"image_size": image_size, "stride": stride, "heads": heads}
     config, assumed, trained = _architecture(content, config, own_config, stated, path)
     if mean_camera and config.cameras:
-        tensors, config, note = _without_cameras(tensors, config, own_config, path)
+        tensors, config, note = use_mean_camera(tensors, config, own_config, path)
         notes = (*notes, note)
 
     expected, empty = _template(config, path)
@@ -311,30 +312,6 @@ def _architecture(
             f"{label(path)} contains {len(tensors)} tensors, too few for {config.depth} blocks; use another config"
         )
     return config, assumed, trained
-
-
-def _without_cameras(
-    tensors: dict[str, Tensor], config: ModelConfig, own_config: ModelConfig | None, path: Path
-) -> tuple[dict[str, Tensor], ModelConfig, str]:
-    """Replace the camera embeddings by their mean.
-
-    Args:
-        tensors: Tensors of the file under the common names.
-        config: Architecture of the model.
-        own_config: Architecture that the file states, or None.
-        path: Path of the file, for messages.
-
-    Returns:
-        Tensors and architecture without cameras, and a sentence on the replacement.
-    """
-    position, camera = ("encoder.position", "encoder.camera") if own_config else ("base.pos_embed", "base.sie_embed")
-    if camera in tensors and position in tensors:
-        try:
-            tensors = add_mean_camera(tensors, position, camera, config.camera_factor, on_cls=config.vit.camera_on_cls)
-        except ValueError as error:
-            raise CheckpointError(f"{label(path)}: {error}; use the original file") from error
-    note = f"every image gets the mean of the {config.cameras} camera embeddings"
-    return tensors, replace(config, cameras=0), note
 
 
 def _template(config: ModelConfig, path: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

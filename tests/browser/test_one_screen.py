@@ -4,7 +4,7 @@ import pytest
 
 from fpc_core.data.datasets import open_dataset
 from fpc_core.data.ground_truth import true_masks
-from fpc_core.explain.masks import drop_shares, patch_areas
+from fpc_core.explain.patch_contents import drop_shares, patch_areas
 from fpc_core.workspace import Places
 from tests.support.browser import dragging, open_demo, open_tab, settle
 

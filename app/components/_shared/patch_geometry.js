@@ -50,7 +50,7 @@ class Geometry {
     ];
   }
   /**
-   * Return the patch whose cell contains a point in pixels, or the nearest cell for a point outside the image.
+   * Return the patch whose cell contains a point, in pixels of the model's input, or the nearest patch for a point outside.
    * @param {number} x
    * @param {number} y
    */

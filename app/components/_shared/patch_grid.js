@@ -22,13 +22,13 @@ class PatchGrid {
    * @param {string} name prefix of the ids of the cells
    * @param {object} on
    * @param {(index: number | null) => void} on.hover called when pointer or focus enters a patch; null when it leaves
-   * @param {(index: number | null) => void} [on.pick] called when a patch is picked; null for Escape; default: hover
+   * @param {(index: number | null) => void} [on.pick] called with the picked patch, or null after Escape; `on.hover` by default
    * @param {Strokes} [on.strokes] if given, the pointer draws strokes, and only keys pick patches
    */
   constructor(name, { hover, pick, strokes }) {
     this.hover = hover;
     this.pick = pick ?? hover;
-    this.keys = `Arrow keys move${pick ? ", Enter pins, Escape unpins" : ""}.`;
+    this.keys = `Arrow keys move between patches${pick ? ", Enter pins, Escape unpins" : ""}.`;
     this.active = null;
     this.element = element("figure", "patches");
     this.image = element("img");

@@ -76,7 +76,7 @@ def is_small(value: Any, max_values: int, max_characters: int) -> bool:
 
 
 def one_of(offered: Collection[str]) -> Callable[[Any], str]:
-    """Return a reader that accepts only the offered ids."""
+    """Return a reader that accepts only the offered ids and raises ValueError for other values."""
 
     def read(value: Any) -> str:
         if not isinstance(value, str) or value not in offered:

@@ -104,7 +104,7 @@ def read_choice(value: Any, photo: Size, target: Size) -> CropChoice:
     for box in boxes:
         box.check(photo, target)
     if action in (CropAction.QUERIES, CropAction.GALLERY) and not boxes:
-        raise ValueError(f"{action} needs a box")
+        raise ValueError(f"the action {action} needs at least one box")
     return CropChoice(action, boxes)
 
 

@@ -251,7 +251,7 @@ class CropTool {
     const text = this.busy ? "Processing …" : where;
     if (this.description.textContent !== text) this.description.textContent = text;
     this.actions.queries.textContent = count > 1 ? `Use as ${count} queries` : "Use as query";
-    this.actions.gallery.title = "Search only in these boxes, until you reload or close the page";
+    this.actions.gallery.title = "Search only these people until you reload or close the page";
     this.note.textContent = this.data.whole;
     const { add, remove, smaller, larger, out, in: zoomIn } = this.tools;
     add.disabled = this.busy || count >= this.data.maxBoxes;

@@ -8,7 +8,7 @@ import streamlit as st
 
 from app.components import source
 from app.messages import redact_paths, show_error, toast_memory_warnings
-from app.server.worker import Job
+from app.server.job_worker import Job
 from app.session.pending_release import run_fragment
 
 PAUSE = 300  # Milliseconds between a response and the next request, for each active job.

@@ -20,7 +20,7 @@ _mount = st.components.v2.component(
 
 @dataclass(frozen=True)
 class Slider:
-    """A slider.
+    """A slider whose value the live views follow while it is dragged.
 
     Attributes:
         name: Name of the value in the live store and in the URL.

@@ -20,7 +20,7 @@ function maskStrip(match, { blocks, notes, compact }, byHand = false) {
       `block ${block}`,
       compact ? `Layer ${block}` : `After layer ${block}`,
       lines,
-      `after layer ${block} ${kept} of ${entered} patches are kept`,
+      `after layer ${block}: ${kept} of ${entered} patches are kept`,
     );
   });
   const input = card(

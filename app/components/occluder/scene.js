@@ -19,7 +19,7 @@
  */
 const MIN_SIZE = 0.02;
 const MAX_SIZE = 3;
-const CENTRE_RANGE = [-0.5, 1.5]; // Range of centres, so that no shape can be moved far outside the image.
+const CENTRE_RANGE = [-0.5, 1.5]; // Range of a shape's centre in fractions of the image, so that it cannot be moved far outside.
 const NAMES = { rectangle: "Rectangle", pole: "Pole", texture: "Texture", cut_out: "Person", stroke: "Brush stroke" };
 
 /** Initial properties of a new shape, by kind. */
@@ -89,7 +89,7 @@ function scaleShape(shape, across, down) {
  * Rotate a shape about its centre.
  * @param {Shape} shape
  * @param {number} degrees
- * @param {number} ratio height of the image divided by its width, needed because fractions of both differ in length
+ * @param {number} ratio height of the image divided by its width, because x and y are fractions of different lengths
  * @returns {Shape}
  */
 function rotateShape(shape, degrees, ratio) {

@@ -1,5 +1,5 @@
-// Images with patch values on a common colour scale. A panel without values shows only the patch grid. With links,
-// pointing at a query patch shows its values for all patches of the other image.
+// Images with patch values on a common colour scale. A panel without values shows only the patch grid. If the
+// data has `links`, hovering over a query patch shows its values for all patches of the other image.
 class PatchMapView {
   /** @type {any} the data that was drawn last */
   shown = null;

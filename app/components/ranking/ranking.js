@@ -5,7 +5,7 @@
 const JUNK = "junk";
 
 /**
- * Return the change of a rank for the title of a card.
+ * Return the change of a rank for the title of a card, such as "↑3", or an empty text if there is none.
  * @param {number} old
  * @param {number} rank
  */

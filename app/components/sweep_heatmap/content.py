@@ -185,9 +185,9 @@ def heatmap(
 def summary(cell: SweepCell) -> str:
     """Return a text with all scores of a cell."""
     return (
-        f"mAP {percent(cell.mean_ap)}, Rank-1 {percent(cell.rank1)}, first true match at rank "
-        f"{cell.first_match_mean:.1f} on average and {cell.first_match_median:g} in the median, "
-        f"{giga(cell.flops.without_attention_products / 1e9)} G"
+        f"mAP {percent(cell.mean_ap)}, Rank-1 {percent(cell.rank1)}, rank of the first true match "
+        f"{cell.first_match_mean:.1f} (mean) and {cell.first_match_median:g} (median), "
+        f"{giga(cell.flops.without_attention_products / 1e9)} GFLOPs"
     )
 
 

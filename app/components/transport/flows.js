@@ -1,6 +1,28 @@
-// Values of a transport plan that the view draws. A pair is described in transport.js.
+// Flows of a transport plan: their values, and how a flow is drawn. A pair is described in transport.js.
 
 const MAX_FLOWS = 3000; // Maximum number of flows drawn at the same time.
+const MIN_FLOW_SHARE = 0.02; // Flows below this share of the heaviest one would be invisible, so they are not drawn.
+
+/**
+ * Draw a flow as a line that is thicker and more opaque the more mass it moves.
+ * @param {CanvasRenderingContext2D} context
+ * @param {number[][]} ends [x, y] of both ends in CSS pixels
+ * @param {number} weight mass of the flow relative to the heaviest one, 0..1
+ * @param {(opacity: number) => string} colour returns the colour of the line
+ * @param {string} halo colour around the line as "r, g, b"; empty for none
+ */
+function drawFlow(context, [[x, y], [toX, toY]], weight, colour, halo) {
+  const line = (style, width) => {
+    context.strokeStyle = style;
+    context.lineWidth = width;
+    context.beginPath();
+    context.moveTo(x, y);
+    context.lineTo(toX, toY);
+    context.stroke();
+  };
+  if (halo) line(`rgba(${halo}, ${0.3 * weight})`, 1.8 + 4.4 * weight);
+  line(colour(0.12 + 0.88 * weight), 0.6 + 4 * weight);
+}
 
 // Compute sums over patches once per pair, because every hover needs them.
 function totals(pair, geometry) {

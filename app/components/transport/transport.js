@@ -2,8 +2,6 @@
 // A pair is {kept, plan, cost, queryMarginal, galleryMarginal, dEmd}; plan and cost are Float32Array of size
 // kept.length x patches.
 
-const MIN_FLOW_SHARE = 0.02; // Flows below this share of the heaviest one would be invisible, so they are not drawn.
-
 class TransportView {
   /** @type {(pin: string) => void} sends the pinned patch to the server, empty for none */
   onPin;
@@ -186,18 +184,8 @@ class TransportView {
   }
 
   stroke(context, [from, to, mass, cost], heaviest, halo) {
-    const weight = mass / heaviest;
-    const [a, b] = [this.point("q", from), this.point("g", to)];
-    const line = (colour, width) => {
-      context.strokeStyle = colour;
-      context.lineWidth = width;
-      context.beginPath();
-      context.moveTo(...a);
-      context.lineTo(...b);
-      context.stroke();
-    };
-    if (halo) line(`rgba(${this.halo}, ${0.3 * weight})`, 1.8 + 4.4 * weight);
-    line(this.colour(cost, 0.12 + 0.88 * weight), 0.6 + 4 * weight);
+    const ends = [this.point("q", from), this.point("g", to)];
+    drawFlow(context, ends, mass / heaviest, (opacity) => this.colour(cost, opacity), halo ? this.halo : "");
   }
 
   drawHovered() {

@@ -12,7 +12,7 @@ from fpc_core.config import MODEL_STRATEGIES, DropStrategy, PruneSettings
 from fpc_core.data.datasets import Dataset
 from fpc_core.evaluation.engine.passes import resampled_per_query
 from fpc_core.evaluation.engine.protocol import BATCH, encoder_state
-from fpc_core.explain.masks import DropShares, Shares, drop_shares, patch_areas
+from fpc_core.explain.patch_contents import DropShares, Shares, drop_shares, patch_areas
 from fpc_core.retrieval import Retriever
 
 Dropped = Mapping[DropStrategy, tuple[DropShares, ...]]

@@ -16,7 +16,7 @@ from fpc_core.evaluation.engine.passes import Known, Part, Pass, PassTask, Point
 from fpc_core.evaluation.engine.protocol import feature_distance, nothing_to
 from fpc_core.evaluation.failure_analysis.cases import Answer, QueryOutcome, Stage, survived_share
 from fpc_core.evaluation.metrics.retrieval import evaluate, junk_mask, match_mask
-from fpc_core.explain.masks import patch_areas
+from fpc_core.explain.patch_contents import patch_areas
 from fpc_core.matching.ranking import combined_distance
 from fpc_core.retrieval import Retriever
 

@@ -94,8 +94,8 @@ def test_contrast_is_that_of_wcag():
 def test_a_cell_summary_has_all_measures():
     tile = shown("mAP").tiles[1][0]
     assert tile.label == (
-        "keep rate 1, alpha 0.4, K 10: mAP 60.0, the best shown; mAP 60.0, Rank-1 50.0, first true match at rank 1.5 "
-        "on average and 1 in the median, 4.00 G"
+        "keep rate 1, alpha 0.4, K 10: mAP 60.0, the best shown; mAP 60.0, Rank-1 50.0, rank of the first true match "
+        "1.5 (mean) and 1 (median), 4.00 GFLOPs"
     )
     assert summary(CELLS[2]) in tile.label
 

@@ -7,8 +7,8 @@ import pytest
 
 import app.server.data_jobs
 from app.server.data_jobs import BuildJob, ImageCheckJob
+from app.server.job_worker import Worker
 from app.server.jobs import JobState
-from app.server.worker import Worker
 from fpc_core.data.datasets import open_dataset
 from fpc_core.gallery.builder import build_steps
 from fpc_core.workspace.inspect import MemoryStatus, inspect_memory, inspect_weights

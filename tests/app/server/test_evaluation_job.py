@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from app.server.evaluation_job import EvaluationJob
+from app.server.job_worker import Worker
 from app.server.jobs import JobState
-from app.server.worker import Worker
 from fpc_core.config import QuerySettings
 from fpc_core.evaluation.engine.result_store import ResultStore
 from fpc_core.evaluation.engine.runner import run_passes

@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from app.server.job_worker import Worker
 from app.server.jobs import JobState
 from app.server.occlusion_job import OcclusionJob
-from app.server.worker import Worker
 from fpc_core.config import QuerySettings
 from fpc_core.data.images import resize_image
 from fpc_core.data.occluders import CutOut, Rectangle, Scene

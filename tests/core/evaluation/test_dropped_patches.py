@@ -7,7 +7,7 @@ import pytest
 
 from fpc_core.config import DropStrategy, PruneSettings
 from fpc_core.evaluation.failure_analysis.dropped_patches import average_shares, dropped_by_strategy, dropped_text
-from fpc_core.explain.masks import DropShares, Shares
+from fpc_core.explain.patch_contents import DropShares, Shares
 from fpc_core.workspace import open_workspace
 
 PRUNE = PruneSettings(0.5, seed=7)

@@ -33,7 +33,7 @@ from fpc_core.evaluation.failure_analysis.cases import (
 from fpc_core.evaluation.failure_analysis.task import AtlasTask, Pairs
 from fpc_core.evaluation.sweep.task import SweepGrid, SweepTask
 from fpc_core.explain.cards import QueryIdentity
-from fpc_core.explain.masks import patch_areas
+from fpc_core.explain.patch_contents import patch_areas
 from fpc_core.workspace import open_workspace
 
 SETTINGS = QuerySettings(neighbors=3, shortlist=10)

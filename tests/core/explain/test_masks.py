@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fpc_core.config import ModelConfig, PruneSettings
-from fpc_core.explain.masks import Shares, drop_shares, patch_areas, survivors, to_grid
+from fpc_core.explain.masks import survivors, to_grid
+from fpc_core.explain.patch_contents import Shares, drop_shares, patch_areas
 from fpc_core.model.encoder import SparseEncoder
 from fpc_core.results import Encoding
 from tests.support.known_encoding import six_patches, stage

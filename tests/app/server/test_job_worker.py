@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from app.server.worker import Worker
+from app.server.job_worker import Worker
 from fpc_core.runtime import threads
 from fpc_core.runtime.interruption import checkpoint
 from fpc_core.runtime.out_of_memory import _report
@@ -233,7 +233,7 @@ def test_a_job_without_subscribers_is_marked_as_cancelled():
 
 def test_a_long_step_without_subscribers_is_ended(monkeypatch):
     """Steps with a subscriber are not ended, and the worker continues with the next job."""
-    monkeypatch.setattr("app.server.worker.LONG_STEP_SECONDS", 0.05)
+    monkeypatch.setattr("app.server.job_worker.LONG_STEP_SECONDS", 0.05)
     worker, begun, ended = Worker(), threading.Event(), threading.Event()
 
     def endless():
