@@ -40,7 +40,7 @@ def start_preloading() -> None:
 
 
 def preload() -> None:
-    """Import the core and Explore, open the workspace and search for its opening query, as every first visit does.
+    """Import the core and Explore, open the workspace and search for its first query, as every first visit does.
 
     The results stay in the caches that the pages use. If the workspace cannot be opened, the reason is written to the
     log, and the first visitor sees the page's own error message or the build of the demo's gallery memory.
@@ -59,7 +59,7 @@ def preload() -> None:
         dataset = workspace.dataset
         settings = QuerySettings(shortlist=dataset.shortlist, neighbors=min(dataset.neighbors, NEIGHBORS[1]))
         for record in dataset.query:
-            if record.path.as_posix() == dataset.opening:
+            if record.path.as_posix() == dataset.first_query:
                 search.search(workspace, query_of(workspace, record), settings)
     except (ValueError, OSError) as error:
         _LOG.info("the workspace was not opened before the first visit: %s", error)

@@ -69,7 +69,7 @@ def gallery(workspace: Workspace, variant: Variant) -> None:
     names = {record.path.as_posix(): record for record in workspace.dataset.query}
     left, right = st.columns([3, 1], gap="medium", vertical_alignment="bottom")
     with left:
-        name = controls.query_name(list(names), workspace.dataset.opening, "m_query")
+        name = controls.query_name(list(names), workspace.dataset.first_query, "m_query")
     with right:
         fit = st.segmented_control(
             "Projection (PCA) fitted to",

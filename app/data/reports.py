@@ -8,9 +8,9 @@ import pandas as pd
 import streamlit as st
 
 from app.messages import escape_markdown, show_warning
+from app.server.background_job import JobState, JobStatus
 from app.server.data_jobs import BuildJob, ImageCheckJob
 from app.server.downloads import on_demand
-from app.server.jobs import JobState, JobStatus
 from app.ui.progress import format_time_left
 from fpc_core.data.datasets import Dataset
 from fpc_core.data.inventory import Inventory

@@ -13,8 +13,8 @@ from app.components.sensitivity_map import sensitivity_map
 from app.lab.editor import cut_outs
 from app.messages import show_warning
 from app.server import resources
+from app.server.background_job import JobStatus
 from app.server.downloads import on_demand
-from app.server.jobs import JobStatus
 from app.server.occlusion_job import OcclusionJob
 from app.server.search import Query
 from app.session.visitor import current_visitor

@@ -14,7 +14,7 @@ heading(
 from app.atlas import cases
 from app.messages import show_warning, show_warnings
 from app.server import resources
-from app.server.jobs import JobStatus
+from app.server.background_job import JobStatus
 from app.session import link_checks
 from app.session.view import View
 from app.session.workspace_choice import default_variant

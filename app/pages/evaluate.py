@@ -14,8 +14,8 @@ heading(
 from app.evaluate import tables
 from app.messages import escape_markdown, show_warning, show_warnings
 from app.server import resources
+from app.server.background_job import JobStatus
 from app.server.downloads import on_demand
-from app.server.jobs import JobStatus
 from app.session import link_checks
 from app.ui import controls, progress, status
 from app.ui.page_frame import load_workspace_or_stop, run_page

@@ -13,7 +13,7 @@ heading("Which settings work best?", "Try every combination of keep rate γ, EMD
 from app.components.sweep_heatmap.content import parse_cell_id
 from app.messages import show_warning, show_warnings
 from app.server import resources
-from app.server.jobs import JobStatus
+from app.server.background_job import JobStatus
 from app.session import link_checks
 from app.session.view import View
 from app.session.workspace_choice import default_variant
@@ -34,18 +34,18 @@ COUNTS = (1, 2, 3, 5, 8, 10, 15, 20)
 AUTO_START_LIMIT = 16  # Maximum number of queries times keep rates for which a sweep starts without a click.
 
 
-def choose_queries(records: dict[str, ImageRecord], opening: str) -> tuple[str, ...]:
+def choose_queries(records: dict[str, ImageRecord], first_query: str) -> tuple[str, ...]:
     """Render the choice of queries, and return the paths of the chosen ones.
 
     Args:
         records: Records of the queries by path.
-        opening: Path of the initial query.
+        first_query: Path of the query on a first visit.
     """
     show_warnings(link_checks.check_choice("scope", SCOPES))
     scope = st.segmented_control("Queries", SCOPES, default=SCOPES[0], required=True, key="scope", bind="query-params")
     if scope == "one":
         show_warnings(link_checks.check_choice(f"{PREFIX}query", records))
-        return (controls.query_name(list(records), opening, f"{PREFIX}query"),)
+        return (controls.query_name(list(records), first_query, f"{PREFIX}query"),)
     if scope == "all":
         return tuple(records)
     names = {record.identity: record.person or str(record.identity) for record in records.values()}
@@ -113,7 +113,7 @@ def page() -> None:
     dataset = workspace.dataset
     records = {record.path.as_posix(): record for record in dataset.query}
     with st.sidebar:
-        queries = choose_queries(records, dataset.opening)
+        queries = choose_queries(records, dataset.first_query)
         grid = choose_grid(dataset.shortlist)
         settings = controls.method_settings(PREFIX)
     settings = replace(settings, neighbors=1, shortlist=dataset.shortlist)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from contextlib import closing
 
+from app.server.background_job import BackgroundJob
 from app.server.job_worker import Steps, Worker
-from app.server.jobs import BackgroundJob
 from fpc_core.data.datasets import Dataset
 from fpc_core.data.images import ImageError
 from fpc_core.data.inventory import BrokenImage, decode_all, images_of

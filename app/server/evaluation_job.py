@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from contextlib import closing
 
+from app.server.background_job import BackgroundJob
 from app.server.job_worker import Steps, Worker
-from app.server.jobs import BackgroundJob
 from fpc_core.evaluation.engine.passes import Known, Pass, PassResult, PassTask
 from fpc_core.evaluation.engine.result_store import ResultStore
 from fpc_core.evaluation.engine.runner import run_passes

@@ -15,6 +15,8 @@ from app.server.cache import MB, size_of
 from fpc_core.runtime.interruption import interruptible
 from fpc_core.runtime.out_of_memory import collect_oom_events
 
+MAX_RESULTS = 160  # Finished jobs that are stored: three for each of fifty visitors, so that few are computed again.
+MAX_RESULT_BYTES = 128 * MB
 LONG_STEP_SECONDS = 2.0  # Shorter steps run to their end even if no subscriber is left.
 _LOG = logging.getLogger("fpc.background")
 Steps = Generator[None, None, Any]
@@ -67,8 +69,8 @@ class Worker:
 
     def __init__(
         self,
-        max_results: int = 160,
-        max_result_bytes: int = 128 * MB,
+        max_results: int = MAX_RESULTS,
+        max_result_bytes: int = MAX_RESULT_BYTES,
         *,
         prepare: Callable[[], None] | None = None,
         is_connected: Callable[[str], bool] = bool,
@@ -76,8 +78,7 @@ class Worker:
         """Create the worker; its thread starts with the first job.
 
         Args:
-            max_results: Maximum number of finished jobs that are stored; the earliest submitted are removed first. The
-                default allows three for each of fifty visitors. With fewer, results would be computed repeatedly.
+            max_results: Maximum number of finished jobs that are stored; the earliest submitted are removed first.
             max_result_bytes: Maximum total size of the results of these jobs.
             prepare: Function called once in the thread, before the first job.
             is_connected: Function that returns whether a visitor, given by name, is still connected. Jobs of

@@ -30,16 +30,16 @@ def invalid_value(label: str, text: str, expected: str, instead: str = "Ignoring
     return f"The link sets {label} to {text[:MAX_SHOWN]}, but {expected}. {instead}"
 
 
-def unknown_query(name: str, opening: str) -> str:
+def unknown_query(name: str, first_query: str) -> str:
     """Return the message about a query in a link that is neither in the dataset nor stored as an upload.
 
     Args:
         name: Name of the query in the link.
-        opening: Query that is shown instead.
+        first_query: Query that is shown instead.
     """
     if is_upload(name):
-        return f"This link points to an uploaded image, which isn't stored on the server. Showing {opening}."
-    return f"The link's query {name[:120]} is not in this dataset. Showing {opening}."
+        return f"This link points to an uploaded image, which isn't stored on the server. Showing {first_query}."
+    return f"The link's query {name[:120]} is not in this dataset. Showing {first_query}."
 
 
 def check_choice(key: str, offered: Iterable[object]) -> tuple[str, ...]:

@@ -287,14 +287,14 @@ def method_settings(prefix: str = "", default: QuerySettings | None = None) -> Q
     )
 
 
-def query_name(names: Sequence[str], opening: str, key: str = "query") -> str:
+def query_name(names: Sequence[str], first_query: str, key: str = "query") -> str:
     """Render the search box for queries, and return the name of the selected one.
 
     The selection is shared with the thumbnails and with the search boxes of other pages.
 
     Args:
         names: Names of all queries.
-        opening: Name of the query that is selected on a first visit.
+        first_query: Name of the query that is selected on a first visit.
         key: Key of the widget.
     """
     if st.session_state.get(key) not in names:
@@ -305,7 +305,7 @@ def query_name(names: Sequence[str], opening: str, key: str = "query") -> str:
     name = st.selectbox(
         "Query",
         names,
-        index=names.index(opening),
+        index=names.index(first_query),
         key=key,
         bind=_URL,
         on_change=given_patches.forget,  # These patches belong to the previous query.

@@ -6,7 +6,7 @@ import streamlit as st
 
 from app.messages import escape_markdown
 from app.server import resources
-from app.server.jobs import JobState
+from app.server.background_job import JobState
 from app.ui.progress import format_time_left, poll_until_done
 from fpc_core.gallery.manifest import MANIFEST
 from fpc_core.workspace import Places

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import streamlit as st
 
 from app.messages import escape_markdown, show_warning
-from app.server.jobs import BackgroundJob, JobState, JobStatus
+from app.server.background_job import BackgroundJob, JobState, JobStatus
 from app.session.visitor import current_visitor, is_connected
 from fpc_core.data.datasets import Dataset
 from fpc_core.data.protocols import PROTOCOL_TEXT

@@ -132,7 +132,7 @@ def pick_query(
     Returns:
         The query, and a message if the requested one does not exist.
     """
-    size, opening = workspace.retriever.model.config.image_size, workspace.dataset.opening
+    size, first_query = workspace.retriever.model.config.image_size, workspace.dataset.first_query
     records = {record.path.as_posix(): record for record in workspace.dataset.query}
 
     def on_upload(name: str, data: bytes) -> None:
@@ -148,8 +148,8 @@ def pick_query(
     names = [*uploads, *records]
     problems: tuple[str, ...] = ()
     if requested and requested not in names and not was_uploaded(requested):
-        problems = (link_checks.unknown_query(requested, opening),)
-    name = controls.query_name(names, opening, key)
+        problems = (link_checks.unknown_query(requested, first_query),)
+    name = controls.query_name(names, first_query, key)
     if searches_own:
         render_gallery_choice(workspace)
     if name in records:
@@ -172,7 +172,7 @@ def _render_upload(workspace: Workspace, upload: UploadedImage, key: str, search
     def remove() -> None:
         remove_upload(upload.digest)
         left = stored_uploads(size)
-        choose_query(left[0].query if left else workspace.dataset.opening, key)
+        choose_query(left[0].query if left else workspace.dataset.first_query, key)
 
     def add() -> None:
         toast_in_next_run(own_gallery.add_images([upload], size))

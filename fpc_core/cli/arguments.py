@@ -31,7 +31,7 @@ from fpc_core.explain.heatmap_methods import DECODER_METHODS
 from fpc_core.gallery.builder import BATCH_SIZE, SHARD_IMAGES
 from fpc_core.matching.shortlist import IndexKind
 from fpc_core.model.positions import Size, parse_size
-from fpc_core.report.sources import MAX_IMAGES
+from fpc_core.report.sources import DEFAULT_IMAGES, MAX_IMAGES
 from fpc_core.training.settings import TrainSettings
 
 MODELS = {"tiny": VIT_TINY, "small": VIT_SMALL, "base-16": VIT_BASE_STRIDE_16, "base-11": VIT_BASE_STRIDE_11}
@@ -90,7 +90,11 @@ def build_parser(commands: Mapping[str, Callable[..., int | None]]) -> argparse.
     explain.add_argument("folder", type=Path, nargs="?", help="folder of images (default: the queries of the data)")
     explain.add_argument("--out", type=Path, default=Path("report.html"))
     explain.add_argument(
-        "--queries", type=int, default=50, metavar="N", help=f"maximum number of queries, up to {MAX_IMAGES}"
+        "--queries",
+        type=int,
+        default=DEFAULT_IMAGES,
+        metavar="N",
+        help=f"maximum number of queries, up to {MAX_IMAGES} (default: {DEFAULT_IMAGES})",
     )
     explain.add_argument(
         "--method",

@@ -206,7 +206,7 @@ def _explain(args: argparse.Namespace) -> None:
 def _lesson(args: argparse.Namespace) -> None:
     workspace = workspace_from(args)
     settings, config = settings_from(args, workspace), workspace.retriever.model.config
-    source = query_of(args.query or Path(workspace.dataset.opening), workspace.dataset)
+    source = query_of(args.query or Path(workspace.dataset.first_query), workspace.dataset)
     image = resize_image(source.read(), config.image_size)
     has_camera = workspace.dataset.uses_cameras and source.subject.camera is not None
     cameras = torch.tensor([source.subject.camera]) if has_camera else None

@@ -17,14 +17,14 @@ from pathlib import Path
 import numpy as np
 
 from fpc_core.config import QuerySettings, Variant
-from fpc_core.data.dataset_label import (
+from fpc_core.data.dataset_json import (
     DatasetError,
     Example,
     choice_in,
     examples_of,
+    first_query_of,
     folders_in,
     neighbors_of,
-    opening_of,
     read_label,
     title_in,
 )
@@ -62,7 +62,7 @@ class Dataset:
         name: Name shown to users.
         synthetic: Whether the images are synthetic and must be labelled as such, from `dataset.json`.
         note: Note shown with the dataset, from `dataset.json`.
-        opening: Path of the query that the app shows first, from `dataset.json`; by default the first query.
+        first_query: Path of the query that the app shows first, from `dataset.json`; by default the first query.
         examples: Named queries to try first, from `dataset.json`.
         neighbors: Initial K from `dataset.json`, or the default of QuerySettings; at most the size of the shortlist.
         left_out: Files that are not part of the dataset, with the reason.
@@ -82,7 +82,7 @@ class Dataset:
     name: str
     synthetic: bool = False
     note: str = ""
-    opening: str = ""
+    first_query: str = ""
     examples: tuple[Example, ...] = ()
     neighbors: int = QuerySettings.neighbors
     left_out: tuple[LeftOutFile, ...] = ()
@@ -194,7 +194,7 @@ def open_dataset(
         name=title_in(label, title_of(folder)),
         synthetic=bool(label.get("synthetic", False)),
         note=str(label.get("note", "")),
-        opening=opening_of(label, queries),
+        first_query=first_query_of(label, queries),
         examples=examples_of(label, set(queries)),
         left_out=tuple(left_out),
         junk=numbered.junk,

@@ -20,7 +20,6 @@ from fpc_core.explain.heatmap_methods import NAMES
 from fpc_core.figures.style import WIDTHS, FigureStyle
 from fpc_core.runtime.interruption import uninterrupted
 
-PNG_DPI = (300, 600)
 DASHES = {MatchLabel.MATCH: "-", MatchLabel.OTHER: (0, (3, 1.5)), MatchLabel.JUNK: (0, (1, 1)), MatchLabel.NEUTRAL: "-"}
 
 WORDS = {

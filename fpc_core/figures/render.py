@@ -16,12 +16,13 @@ from fpc_core.config import DropStrategy
 from fpc_core.evaluation.paper_tables.export import latex as escaped
 from fpc_core.evaluation.paper_tables.table import ReportTable
 from fpc_core.figures.fonts import check_font
-from fpc_core.figures.matplotlib_style import PNG_DPI, DrawFn, FigureWithData, style_context
+from fpc_core.figures.matplotlib_style import DrawFn, FigureWithData, style_context
 from fpc_core.figures.query_figures import load_and_compute
 from fpc_core.figures.recipe import OF_ALL_QUERIES, FigureKind, FigureRecipe
 from fpc_core.figures.score_figures import compute_scores, draw_of_scores
 from fpc_core.workspace import Workspace
 
+PNG_DPI = (300, 600)  # Resolutions of the exported PNG files.
 CAPTIONS = {
     FigureKind.DROP_STRATEGIES: "Patches of a query that are left by three drop strategies",
     FigureKind.DROP_PROCESS: "Patches of a query that are left after each dropping block",

@@ -104,7 +104,7 @@ def without(dataset: Dataset, left_out: Iterable[UnreadableImage]) -> Dataset:
         dataset,
         query=query,
         gallery=gallery,
-        opening=query[0].path.as_posix() if dataset.opening in paths else dataset.opening,
+        first_query=query[0].path.as_posix() if dataset.first_query in paths else dataset.first_query,
         examples=tuple(example for example in dataset.examples if example.query not in paths),
         neighbors=min(dataset.neighbors, len(gallery)),
     )

@@ -15,6 +15,7 @@ from fpc_core.data.datasets import Dataset
 from fpc_core.data.images import SUFFIXES, decode_image
 from fpc_core.data.match_label import QueryIdentity, subject_of
 
+DEFAULT_IMAGES = 50  # Number of queries in a report that does not state one.
 MAX_IMAGES = 500  # Maximum number of queries in one report, because all of them are in RAM at once.
 
 

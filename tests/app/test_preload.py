@@ -57,11 +57,11 @@ def test_preloading_opens_the_workspace_and_searches_for_the_opening_query(small
     preload.preload()
     workspace = resources.workspace(Places.from_environment())
     dataset = workspace.dataset
-    opening = next(each for each in dataset.query if each.path.as_posix() == dataset.opening)
+    first = next(each for each in dataset.query if each.path.as_posix() == dataset.first_query)
     for name in ("prepare", "encode", "match"):
         monkeypatch.setattr(Retriever, name, lambda *_: pytest.fail("computed again"))
     settings = QuerySettings(shortlist=dataset.shortlist, neighbors=dataset.neighbors)
-    found = search.search(workspace, query_of(workspace, opening), settings)
+    found = search.search(workspace, query_of(workspace, first), settings)
     assert len(found.reused) >= 3
 
 

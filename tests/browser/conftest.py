@@ -9,11 +9,11 @@ from fpc_core.workspace import Places, open_workspace
 
 @pytest.fixture(scope="session")
 def matched():
-    """Return the demo's retriever, and encoding, match and record of its opening query with the default settings."""
+    """Return the demo's retriever, and encoding, match and record of its first query with the default settings."""
     import torch
 
     workspace = open_workspace(Places())
-    record = next(each for each in workspace.dataset.query if each.path.as_posix() == workspace.dataset.opening)
+    record = next(each for each in workspace.dataset.query if each.path.as_posix() == workspace.dataset.first_query)
     config = workspace.retriever.model.config
     image = to_tensor([resize_image(workspace.dataset.read(record), config.image_size)], config)
     encoding = workspace.retriever.encode(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from fpc_core.data.dataset_label import DatasetError
+from fpc_core.data.dataset_json import DatasetError
 from fpc_core.data.folder_listing import FolderListing
 from fpc_core.data.layouts.spec import BAD_NAME, Folders, LayoutSpec, Reading, entry_of
 from fpc_core.data.protocols import Cameras, Protocol

@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 import app.server.data_jobs
+from app.server.background_job import JobState
 from app.server.data_jobs import BuildJob, ImageCheckJob
 from app.server.job_worker import Worker
-from app.server.jobs import JobState
 from fpc_core.data.datasets import open_dataset
 from fpc_core.gallery.builder import build_steps
 from fpc_core.workspace.inspect import MemoryStatus, inspect_memory, inspect_weights

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from app.server.background_job import JobState
 from app.server.evaluation_job import EvaluationJob
 from app.server.job_worker import Worker
-from app.server.jobs import JobState
 from fpc_core.config import QuerySettings
 from fpc_core.evaluation.engine.result_store import ResultStore
 from fpc_core.evaluation.engine.runner import run_passes

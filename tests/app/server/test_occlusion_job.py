@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from app.server.background_job import JobState
 from app.server.job_worker import Worker
-from app.server.jobs import JobState
 from app.server.occlusion_job import OcclusionJob
 from fpc_core.config import QuerySettings
 from fpc_core.data.images import resize_image

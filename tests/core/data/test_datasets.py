@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fpc_core.data.dataset_label import Example
+from fpc_core.data.dataset_json import Example
 from fpc_core.data.datasets import Dataset, DatasetError, ImageRecord, Layout, open_dataset
 from fpc_core.data.images import ImageError
 
@@ -262,8 +262,8 @@ def test_the_label_sets_name_and_synthetic_flag(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"opening in dataset.json is query/none\.jpg, which is not a query"):
         open_dataset(tmp_path)
     (tmp_path / "dataset.json").write_text(json.dumps({"opening": dataset.query[-1].path.as_posix()}))
-    assert dataset.opening == dataset.query[0].path.as_posix()
-    assert open_dataset(tmp_path).opening == dataset.query[-1].path.as_posix()
+    assert dataset.first_query == dataset.query[0].path.as_posix()
+    assert open_dataset(tmp_path).first_query == dataset.query[-1].path.as_posix()
     (tmp_path / "dataset.json").write_text("[]")
     with pytest.raises(DatasetError, match=r"dataset\.json must contain an object"):
         open_dataset(tmp_path)

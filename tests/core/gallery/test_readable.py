@@ -85,7 +85,7 @@ def test_a_query_that_cannot_be_read_is_left_out_too(places):
     dataset, left_out = readable_dataset(open_dataset(places.data), skip=True)
     assert QUERY in {each.path for each in left_out}
     assert len(dataset.query) == 7
-    assert dataset.opening in {record.path.as_posix() for record in dataset.query}
+    assert dataset.first_query in {record.path.as_posix() for record in dataset.query}
 
 
 def test_a_build_without_skipping_encodes_repaired_images(places):

@@ -110,7 +110,7 @@ def folders_in(label: dict[str, object]) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def opening_of(label: dict[str, object], queries: Sequence[str]) -> str:
+def first_query_of(label: dict[str, object], queries: Sequence[str]) -> str:
     """Return the path of the query shown at a first visit.
 
     Args:
