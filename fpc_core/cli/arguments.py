@@ -277,7 +277,7 @@ _TRAIN_SETTINGS = {
     "patch_loss": "weight of a triplet loss, not in the paper, on the distance of the patches of two images",
     "guide": "weight of a loss, not in the paper, that guides [cls] attention to the person; needs ground-truth masks",
     "seed": "seed of all random numbers",
-    "bfloat16": "mixed precision on the CPU (fast only with AMX)",
+    "bfloat16": "mixed precision on the CPU: faster with AMX, but many times slower without AVX-512",
 }
 """Settings of `TrainSettings` that are options of the command line, with their help."""
 
