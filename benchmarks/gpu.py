@@ -119,7 +119,7 @@ def named(device: torch.device) -> str:
 
 
 def at(model: FPC, precision: Precision) -> FPC:
-    """Return a copy of the model whose encoder computes matrix products in another precision."""
+    """Return a copy of the model whose encoder computes matrix products in a given precision."""
     copy = deepcopy(model)
     copy.encoder.precision = precision
     return copy

@@ -26,7 +26,7 @@ SETTINGS = QuerySettings(variant=Variant.PAPER)
 def partial_cost(cost: np.ndarray, a: np.ndarray, b: np.ndarray) -> float:
     """Return the cost of the cheapest plan under Eq. 6 to 9, divided by its total flow.
 
-    The weight that is not moved is assigned to a dummy patch, at no cost, of the image with the smaller total.
+    The weight that is not moved goes, at no cost, to a dummy patch of the image with the smaller total.
 
     Args:
         cost: (M, N) ground cost.

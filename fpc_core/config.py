@@ -309,7 +309,7 @@ class TransportSettings:
     Attributes:
         solver: The algorithm to use.
         epsilon: Weight of the entropy term.
-        tolerance: The solver stops when the L1 error of the marginals, which sum to 1, falls below this value.
+        tolerance: The solver stops when the L1 error of the marginals, which sum to 1, is at most this value.
         max_iterations: Maximum number of iterations, even if the tolerance is not reached.
     """
 

@@ -1,6 +1,6 @@
 """Choose the named queries of a rendered set by a fixed rule: `PYTHONPATH=. python assets/source/choose_examples.py DATA`.
 
-Every query is classified by the stage of its search that ranks the right person first or no longer does, as on the
+Every query is classified by the stage of its search that found or lost the right person, as on the
 Atlas page. For each story below, the first query in its order is chosen that belongs to its class and whose identity no
 earlier story shows. The rule was defined on the validation identities of the training set, before the test set was
 searched.

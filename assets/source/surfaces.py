@@ -338,7 +338,7 @@ def face(m: np.ndarray, f: float, l: float, z: float, height: float, out: np.nda
     iris = math.exp(-(((a - 0.031) / 0.0062) ** 4))
     for c in range(3):
         out[c] = out[c] * (1 - 0.8 * eye) + (0.16 * (1 - iris) + 0.012 * iris) * 0.8 * eye
-    if m[15] > 0.5:  # Every third pair of glasses is dark.
+    if m[15] > 0.5:  # Every fourth pair of glasses is dark.
         lens = abs(a - 0.031) < 0.023 and abs(z - 0.010) < 0.0165
         inner = abs(a - 0.031) < 0.019 and abs(z - 0.010) < 0.0125
         dark = int(m[13]) % 4 == 0

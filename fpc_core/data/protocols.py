@@ -23,9 +23,7 @@ class Cameras(StrEnum):
     FROM_0 = "from-0"  # File names, in which cameras count from 0.
     FROM_1 = "from-1"  # File names, in which cameras count from 1.
     RELEASED = "released"  # Queries are of camera 1 and gallery images of camera 2, as in the released code.
-    NONE = (
-        "none"  # Cameras are unknown; the model uses the mean camera embedding, and no image is ignored for its camera.
-    )
+    NONE = "none"  # Unknown; the model uses the mean camera embedding, and no image is ignored for its camera.
 
 
 PROTOCOL_TEXT: Mapping[Protocol, str] = {

@@ -60,6 +60,6 @@ TARGETED = frozenset({*MapMethod} - {MapMethod.EIGEN_CAM, MapMethod.ATTENTION, M
 """Methods whose maps depend on the target."""
 
 DECODER_METHODS = tuple(method for method in MapMethod if method is not MapMethod.EIGEN_CAM)
-"""Methods that can explain the decoder. EigenCAM cannot, because its map depends only on the weights of the block's
-first norm: a decoder with random weights after that norm gives the same map, which fails the sanity check of Adebayo et
-al. (2018)."""
+"""Methods that can explain the decoder. EigenCAM cannot, because of all the decoder's weights, its map depends only on
+those of the block's first norm. With random weights after that norm, the map is the same, which fails the sanity check
+of Adebayo et al. (2018)."""

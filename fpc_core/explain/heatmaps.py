@@ -62,8 +62,8 @@ def decoder_map(retriever: Retriever, trace: QueryTrace, how: MapSettings) -> Pa
     """
     if how.method not in DECODER_METHODS:
         raise ValueError(
-            f"{how.method} cannot explain the decoder, because it does not depend on its attention, MLP and target; "
-            f"use one of {', '.join(DECODER_METHODS)}"
+            f"{how.method} cannot explain the decoder, because its maps do not depend on the decoder's attention, MLP "
+            f"and target; use one of {', '.join(DECODER_METHODS)}"
         )
     return _decoder_map(retriever, trace, how)
 

@@ -80,7 +80,7 @@ def truth_settings(prune: PruneSettings, occluder: np.ndarray) -> PruneSettings 
 
     Args:
         prune: Prune settings whose choice of patches is replaced.
-        occluder: (rows, columns) share of every patch that shows an occluder, from `masks.patch_areas`.
+        occluder: (rows, columns) share of every patch that shows an occluder, from `patch_contents.patch_areas`.
 
     Returns:
         The settings, or None if occluders hide every patch.

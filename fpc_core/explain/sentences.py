@@ -20,7 +20,7 @@ def drop_sentence(encoding: Encoding, truth: Sequence[DropShares] = ()) -> str:
 
     Args:
         encoding: Encoding of the query.
-        truth: Result of `masks.drop_shares`; empty without ground truth.
+        truth: Result of `patch_contents.drop_shares`; empty without ground truth.
     """
     patches = encoding.grid[0] * encoding.grid[1]
     lost = patches - encoding.patches.shape[1]

@@ -107,7 +107,7 @@ def _rival(recipe: FigureRecipe, query: FigureQuery, chosen: int) -> int:
     rows = query.trace.by_distance.indices.tolist()
     _, row_or_none = comparison_candidates(rows, [query.tone(row) for row in rows], chosen, _OFFERED, show_junk=False)
     if row_or_none is None:
-        raise RecipeError("the shortlist has no second image to compare with; enlarge it")
+        raise RecipeError("the shortlist has no other image that is not junk; enlarge the shortlist")
     return row_or_none
 
 

@@ -1,7 +1,7 @@
 """Figures of single queries. The image and the CSV data of a figure come from the same numbers.
 
 Each function computes all results and returns a function that draws the figure, because only one thread at a time may
-draw with matplotlib's global settings. All `_` functions have the arguments of `compute_figure`.
+draw with matplotlib's global settings. Functions without an `Args` section have the arguments of `compute_figure`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def load_and_compute(recipe: FigureRecipe, workspace: Workspace) -> DrawFn:
         workspace: Data and weights.
 
     Returns:
-        A function that draws the figure; call it within `style.style_context`.
+        A function that draws the figure; call it within `matplotlib_style.style_context`.
 
     Raises:
         RecipeError: The recipe does not match the data or the weights.
@@ -58,7 +58,7 @@ def compute_figure(recipe: FigureRecipe, workspace: Workspace, queries: Sequence
         queries: Queries of the recipe.
 
     Returns:
-        A function that draws the figure; call it within `style.style_context`.
+        A function that draws the figure; call it within `matplotlib_style.style_context`.
 
     Raises:
         RecipeError: The recipe does not match the data or the weights.
@@ -102,8 +102,8 @@ def _veiled(
     Args:
         recipe: Recipe of the figure.
         workspace: Data and weights.
-        masks: (rows, columns) bool masks of the kept patches of each query, one per column of the sheet.
-        heads: Head of each column.
+        masks: (rows, columns) bool masks of the kept patches of each query, one per column after the input image.
+        heads: Heads of these columns.
     """
     config = workspace.retriever.model.config
     blocks, rows = [], []

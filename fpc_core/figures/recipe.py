@@ -42,7 +42,7 @@ OF_ALL_QUERIES = frozenset({FigureKind.SCORE_CURVES, FigureKind.TRADE_OFF, Figur
 OF_ONE_QUERY = frozenset({FigureKind.TRANSPORT, FigureKind.ALPHA_LINES, FigureKind.MARGIN, FigureKind.PATCH_LIFELINE})
 OF_HEAT_MAPS = frozenset({FigureKind.DECODER_MAPS, FigureKind.QUERY_MAPS})
 OF_MODEL = OF_ALL_QUERIES | {FigureKind.DROP_STRATEGIES, FigureKind.KEEP_RATES}
-"""Kinds of figures that vary which patches the model drops, so their settings must not give patches."""
+"""Kinds of figures in which the model must choose the dropped patches, so their settings must not give patches."""
 
 
 @dataclass(frozen=True)

@@ -322,7 +322,7 @@ class _Build:
                 yield
 
     def finish(self) -> None:
-        """Merge the rows, write the manifest and delete the shard files, so that the folder is ready to be moved."""
+        """Merge the rows, write the manifest and delete the files of the build, so that the folder can be moved."""
         numbers = range(self.plan.shards)
         if not (self.partial / MANIFEST).is_file():
             for number in numbers:

@@ -58,7 +58,8 @@ def readable_dataset(
         The dataset without the images that are left out, and the images that are left out.
 
     Raises:
-        UnreadableImagesError: Images cannot be read, and `skip` is not set or too few images remain.
+        UnreadableImagesError: Images cannot be read, and `skip` is not set or more than MAX_LEFT_OUT cannot be read.
+        GalleryMemoryError: No query or no gallery image remains.
     """
     records = tuple({record.path: record for record in (*dataset.query, *dataset.gallery)}.values())
     unreadable = _unreadable(records, dataset.root, dataset.allowed, skip, progress)

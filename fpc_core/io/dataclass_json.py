@@ -63,8 +63,8 @@ def from_json(
         kind: Class of the result.
         text: Recipe as JSON.
         version: Format number of this kind of recipe.
-        defaults: Values of fields, by name of the dataclass that contains them and by their own name, for recipes of
-            earlier releases that lack them.
+        defaults: Values that recipes of earlier releases lack, by the recipe's field that contains them and by their
+            own name.
 
     Raises:
         RecipeError: The text is not a valid recipe; the message names the field.
@@ -127,7 +127,7 @@ def build(kind: Any, content: Any, prefix: str = "") -> Any:
     known = _fields(kind)
     if unknown := sorted(set(content) - set(known)):
         names = ", ".join(f"{prefix}{name}"[:80] for name in unknown[:5])
-        raise RecipeError(f"unknown {names} in the recipe; remove it")
+        raise RecipeError(f"unknown {names} in the recipe; remove {'them' if len(unknown) > 1 else 'it'}")
     for name, value in content.items():  # All lengths are checked before any part is built.
         if isinstance(value, list):
             check_count(known[name][1], prefix + name, value, RecipeError)
@@ -192,7 +192,7 @@ def _tuple(parts: tuple[Any, ...], value: Any, name: str) -> tuple[Any, ...]:
         return tuple(_value(part, each, name) for part, each in zip(parts, value, strict=True))
     simple = parts[0] in (str, int, float, bool)
     if not isinstance(value, list) or (simple and not all(_is(each, parts[0]) for each in value)):
-        items = parts[0].__name__ if simple else "objects"
+        items = parts[0].__name__ if simple else "lists" if get_origin(parts[0]) is tuple else "objects"
         raise RecipeError(f"{name} must be a list of {items}, got {_describe(value)}")
     if simple:
         return tuple(map(parts[0], value))

@@ -34,7 +34,7 @@ class LessonContext:
         subject: Identity and camera of the query.
         uses_cameras: Whether cameras decide what is junk.
         hit: Row of the hit in the gallery memory.
-        truth: Shares of what the patches of each block show, according to ground-truth masks; empty without masks.
+        truth: Shares of what the patches of each dropping block show, by ground-truth masks; empty without masks.
         planned: Function that returns a cached transport plan by row; if None, plans are computed.
         masks: Results for the model's mask and others, from `mask_comparison.mask_outcomes`; empty if not computed.
     """

@@ -35,7 +35,8 @@ def masks(case: LessonContext) -> Step:
         question="Can you prune better than the model?",
         text="The model drops patches by attention, whatever hides the person. Drop other patches yourself and compare "
         "the results of your mask and the model's. The overlap of two sets of dropped patches is their **IoU**, the "
-        "intersection over the union. Below, A are all dropped patches and B those that the first layer drops.",
+        "intersection over the union. Below, A are all dropped patches and B those that the first dropping layer "
+        "drops.",
         today=_today(case, len(dropped)),
         equations=(
             Equation(
@@ -49,8 +50,8 @@ def masks(case: LessonContext) -> Step:
             ),
         ),
         quiz=Quiz(
-            f"If the first layer dropped its {len(dropped)} least attended patches at once, what would be their IoU "
-            "with A?",
+            f"If the first dropping layer dropped its {len(dropped)} least attended patches at once, what would be "
+            "their IoU with A?",
             RANGES,
             sum(at_once > end for end in RANGE_ENDS),
             reveal,

@@ -1,4 +1,4 @@
-"""The FPC network: encoder, global head and decoder, with a BNNeck and a classifier for head and decoder each."""
+"""The FPC network: encoder, global head and decoder, with a BNNeck and a classifier each for head and decoder."""
 
 from __future__ import annotations
 

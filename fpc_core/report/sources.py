@@ -80,7 +80,7 @@ def query_of(path: Path, dataset: Dataset) -> Source:
     """Return a query of the dataset, or any other image file, by its path.
 
     Args:
-        path: Path of the image, relative to the dataset's root for a query; its existence is not checked.
+        path: Path of any image; that of a query may be relative to the dataset's root. Its existence is not checked.
         dataset: Dataset whose queries are recognised.
     """
     for record in dataset.query:

@@ -78,9 +78,7 @@ class OomFallback:
                 parts.append(work(slice(start, start + count)))
                 start += count
                 continue
-            except (
-                Exception
-            ) as error:  # Recovery starts after this block, in which the traceback keeps tensors allocated.
+            except Exception as error:  # Recovery starts below, because in here the traceback keeps tensors allocated.
                 if not is_out_of_memory(error):
                     raise
             freed = free_memory()

@@ -224,7 +224,7 @@ class _Scanner:
     """A scan below the roots.
 
     Attributes:
-        left: Number of files and folders that may still be visited; negative if the limit was reached.
+        left: Number of files and folders that may still be visited; 0 or less if the limit was reached.
         datasets: Names of the datasets found so far.
         checkpoints: Names of the weight files found so far.
         memories: Names of the gallery memories found so far.

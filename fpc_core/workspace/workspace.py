@@ -228,7 +228,7 @@ def data_stamp(folder: Path) -> tuple[int, ...]:
 
 @lru_cache(maxsize=20_000)
 def _folders_in(folder: Path, changed: int) -> tuple[Path, ...]:
-    """Return the subfolders of a folder, cached until its modification time `changed` is another one."""
+    """Return the subfolders of a folder, cached until its modification time `changed` differs."""
     try:
         with os.scandir(folder) as entries:
             return tuple(sorted(Path(each.path) for each in entries if each.is_dir() and not each.name.startswith(".")))

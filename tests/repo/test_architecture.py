@@ -93,9 +93,8 @@ def test_only_resources_and_search_use_caches():
     text = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "app").rglob("*.py")}
     assert {name for name in text if "@cached(" in text[name]} == {"resources.py", "search.py"}
     assert {name for name in text if "Cache(" in text[name]} == {"cache.py"}
-    assert [
-        name for name in text if "st.cache_" in text[name] or "lru_cache" in text[name]
-    ] == []  # They do not limit bytes.
+    # These caches do not limit bytes.
+    assert [name for name in text if "st.cache_" in text[name] or "lru_cache" in text[name]] == []
     # functools.cache is allowed where the number of values is small: four workers, a few textures, one setting.
     found = {
         path.relative_to(ROOT / "app").as_posix()

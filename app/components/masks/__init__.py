@@ -142,8 +142,8 @@ def drop_story(strategy: DropStrategy, areas: tuple[np.ndarray, np.ndarray] | No
 
     Args:
         strategy: Drop strategy of the search.
-        areas: (rows, columns) shares of every patch that show the person and an occluder, from `masks.patch_areas`;
-            None without ground truth.
+        areas: (rows, columns) shares of every patch that show the person and an occluder, from
+            `patch_contents.patch_areas`; None without ground truth.
     """
     names = ("person", "occluder")
     shown = {} if areas is None else {name: encode_float32(area) for name, area in zip(names, areas, strict=True)}

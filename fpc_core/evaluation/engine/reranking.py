@@ -96,7 +96,7 @@ def _nearest(features: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
 
     Args:
         features: (N, C) L2-normalised features.
-        count: Number of images to return for each image, at most N.
+        count: Number of images to return for each image; N if there are fewer images.
 
     Returns:
         (N, count) int64 indices, and (N,) float32 squared distances.
@@ -128,7 +128,7 @@ def _neighborhoods(nearest: np.ndarray, k1: int) -> sparse.csr_array:
     """Return the k1-reciprocal neighbours of each image, extended by those of neighbours that overlap enough (Eq. 5).
 
     Args:
-        nearest: (N, n) indices of the nearest images of each image, including itself; n is at least k1 + 1.
+        nearest: (N, n) indices of the nearest images of each image, including itself; n is at least min(k1 + 1, N).
         k1: Number of neighbours in each neighbourhood.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Classify every query by the stage of its search that ranks the right person first or no longer does.
+"""Classify every query by the stage of its search that found or lost the right person.
 
 The stages are the three rankings: by `[cls]` cosine, by D (Eq. 10) within the shortlist, and by the consolidated
 feature. A run of passes (`engine/runner.py`) computes them; this module only classifies its results.
@@ -219,7 +219,7 @@ def survived_share(person: np.ndarray, alive: np.ndarray) -> float | None:
     A pixel counts once for each of the overlapping patches that contain it.
 
     Args:
-        person: (rows, columns) share of every patch that shows the person (`explain.masks.patch_areas`).
+        person: (rows, columns) share of every patch that shows the person (`explain.patch_contents.patch_areas`).
         alive: (rows, columns) bool, whether the patch survives.
     """
     total = float(person.sum())

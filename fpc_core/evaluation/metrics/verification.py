@@ -65,7 +65,9 @@ def error_curve(same: np.ndarray, distance: np.ndarray) -> ErrorCurve:
     """
     same, distance = np.asarray(same, bool), np.asarray(distance, np.float64)
     if same.shape != distance.shape or not np.isfinite(distance).all():
-        raise ValueError(f"every pair needs one finite distance, got shapes {same.shape} and {distance.shape}")
+        raise ValueError(
+            f"every pair needs one finite distance, got shapes {same.shape} and {distance.shape}, or NaN or Inf"
+        )
     if same.all() or not same.any():
         raise ValueError("error rates need at least one pair of the same person and one pair of different persons")
     values = np.unique(distance)

@@ -52,7 +52,7 @@ class ScoreRecipe:
         check_bounds(self, RecipeError)
         if self.settings.prune.strategy is DropStrategy.GIVEN:
             names = ", ".join(MODEL_STRATEGIES)
-            raise RecipeError(f"settings.prune.strategy is given, which is for one query only; use one of {names}")
+            raise RecipeError(f"settings.prune.strategy 'given' is for one query only; use one of {names}")
         if self.gallery_keep_rate != 1 and (
             self.method is not Method.ENCODER or self.gallery_keep_rate != self.settings.prune.keep_rate
         ):

@@ -94,7 +94,7 @@ class EvaluationTask:
         recipe, settings, dataset = table.recipes[0], table.settings, self.work.dataset
         notes = [
             f"Ours: {table.data}, {len(self.work.queries)} queries, {len(dataset.gallery)} gallery images, weights "
-            f"{recipe.weights[:8] or 'unnamed'}. Settings that no row changes: keep rate "
+            f"{recipe.weights[:8] or 'unnamed'}. Settings, unless a row changes them: keep rate "
             f"{settings.prune.keep_rate:g}, alpha {settings.alpha:g}, K = {settings.neighbors}, "
             f"{settings.prune.strategy.replace('_', '-')} patches dropped, {settings.variant} variant, "
             f"{settings.transport.solver} transport with epsilon {settings.transport.epsilon:g}. The gallery is not "

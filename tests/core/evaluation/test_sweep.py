@@ -127,12 +127,8 @@ def test_shared_results_of_cells_are_computed_once(task, monkeypatch):
     for name in calls:
         counted(name)
     dict(run_passes(task.work))
-    assert calls == {
-        "prepare": 1,
-        "encode": 2,
-        "match": 16,
-        "consolidate_sets": 16,
-    }  # There are 8 queries and 2 keep rates.
+    # There are 8 queries and 2 keep rates.
+    assert calls == {"prepare": 1, "encode": 2, "match": 16, "consolidate_sets": 16}
     assert all(len(set(each)) == len(each) for each in sets)
     assert sum(len(each) for each in sets) < 16 * len(GRID.alphas) * len(GRID.neighbors)
 

@@ -177,7 +177,7 @@ def test_the_encoder_map_is_the_change_of_d_cos_without_a_patch(retriever, state
         (explained(6), r"row of the gallery memory in 0\.\.5, got 6"),
         (
             explained(0, method=MapMethod.EIGEN_CAM),
-            "cannot explain the decoder, because it does not depend on its attention",
+            "cannot explain the decoder, because its maps do not depend on the decoder's attention",
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""Life lines of patches are those of an encoding with known numbers and of a small model."""
+"""Lifelines of patches agree with an encoding with known numbers and with a small model."""
 
 import numpy as np
 import pytest

@@ -243,7 +243,7 @@ def test_damaged_results_are_reported_and_computed_again(task, computed, tmp_pat
 
 
 def test_a_flipped_bit_in_stored_results_never_changes_a_score(task, computed, tmp_path):
-    """A flipped bit in any 37th byte has no effect, or the file is reported and ignored."""
+    """A flipped bit, tried in every 37th byte, has no effect, or the file is reported and ignored."""
     store = ResultStore(tmp_path / "results")
     eval_pass = next(iter(computed))
     store.save(task, eval_pass, computed[eval_pass])

@@ -44,7 +44,7 @@ def random_vit(kind: type[VisionTransformer] = VisionTransformer, **options) -> 
 
 
 def by_timm(vit: VisionTransformer, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Return all tokens after the second last block and the final `[cls]` token, computed by timm."""
+    """Return all tokens after the second-to-last block and the final `[cls]` token, computed by timm."""
     with torch.inference_mode():
         patches, extra = vit.forward_intermediates(
             images, indices=[DEPTH - 2], return_prefix_tokens=True, output_fmt="NLC", intermediates_only=True
