@@ -285,7 +285,7 @@ def _on_occluder(encoding: Encoding, covered: np.ndarray, workspace: Workspace) 
 
 
 def _cut_out_of(workspace: Workspace, query: Query, nearest: int) -> CutOut:
-    """Render the choice of the person to paste, and return the cut-out. Gallery row `nearest` is the default."""
+    """Render the choice of the person to paste, and return the cut-out; gallery row `nearest` is the default."""
     records = workspace.retriever.memory.records
     default = records[nearest]
     with st.popover("Choose person to paste", icon=":material/person_add:"):

@@ -62,7 +62,7 @@ TOUR = (
     ),
     TourStep(
         "3. Select a hit",
-        "The panel on the right shows how its patches match those of the query, why it ranks where it does, and what "
+        "The panel on the right shows how its patches match those of the query. It also explains the rank and what "
         "the decoder used.",
         ".st-key-details-panel",
     ),

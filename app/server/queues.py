@@ -1,8 +1,9 @@
 """First-come, first-served queues in which visitors take turns.
 
 On a few cores, parallel searches slow each other down. Therefore computations with the model wait in `MODEL_QUEUE`,
-and a long one pauses to let others run. Cached results need no slot in it. Background work needs none either, because
-it has its own threads: `job_worker.py` limits how many jobs a visitor has, `downloads.py` how many files.
+and a long one pauses to let others run. Cached results need no slot in it. Background jobs need none either, because
+they have their own threads; `job_worker.py` limits how many jobs a visitor has. Files for download wait in it too, and
+`downloads.py` limits their number.
 
 All pages share one Python interpreter, so `PAGE_QUEUE` lets one page run at a time. The fragment that responds to a
 released slider skips that queue. A page releases its slot while it computes or reads a visitor's input.

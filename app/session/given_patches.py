@@ -48,7 +48,7 @@ def forget() -> None:
 
 def expected(patches: int) -> str:
     """Return a text on valid values of the query parameter, for a message about an invalid link."""
-    return f"it must be complete and drop only patches from 0 to {patches - 1}, each once"
+    return f"the text must be complete and name only patches from 0 to {patches - 1}, each once"
 
 
 def from_survived(counts: str, blocks: int) -> tuple[tuple[int, ...], ...]:

@@ -14,7 +14,7 @@ from app.session.shared_view import is_upload
 
 MAX_LISTED = 12  # Maximum number of options that a message lists.
 MAX_VALUES = 100  # Maximum number of values of a parameter that are checked; most links have only a few.
-MAX_SHOWN = 60  # Maximum number of characters of a value that a message quotes.
+MAX_SHOWN = 60  # Maximum number of characters of a value that `invalid_value` quotes.
 MAX_MESSAGES = 5  # Maximum number of messages per parameter.
 
 

@@ -46,7 +46,7 @@ def add_images(images: Sequence[UploadedImage], size: Size) -> str:
     if known:
         parts.append(f"{_plural(len(known))} {'was' if len(known) == 1 else 'were'} already in it")
     if left_out := len(others[room:]):
-        parts.append(f"{_plural(left_out)} did not fit, because it can hold {MAX_IMAGES} images")
+        parts.append(f"{_plural(left_out)} did not fit, because the gallery can hold {MAX_IMAGES} images")
     return "; ".join(parts) + "."
 
 

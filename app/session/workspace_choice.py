@@ -126,7 +126,7 @@ def read_choice(params: Mapping[str, str], *, public: bool = False) -> tuple[Wor
             problems.append(invalid_value("the image size", size, str(error)))
             size = ""
     if heads and not (heads.isascii() and heads.isdigit() and len(heads) < 4 and 1 <= int(heads) <= MAX_HEADS):
-        problems.append(invalid_value("the heads", heads, f"their number must be from 1 to {MAX_HEADS}"))
+        problems.append(invalid_value("the number of heads", heads, f"it must be from 1 to {MAX_HEADS}"))
         heads = ""
     if mean_camera not in ("", "True"):
         problems.append(invalid_value("meancamera", mean_camera, "the only allowed value is True"))

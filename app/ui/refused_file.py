@@ -1,4 +1,4 @@
-"""Helpers for uploaders that are emptied after every file and show below them why a file was refused."""
+"""Helpers for uploaders: empty an uploader, for example after a refused file, and show below it why it was refused."""
 
 from __future__ import annotations
 

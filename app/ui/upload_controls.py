@@ -42,9 +42,9 @@ def render_uploader(on_upload: Callable[[str, bytes], None]) -> None:
         max_upload_size=UPLOAD_MB,
         key=key,
         on_change=changed,
-        help=f"Upload, drop or paste an image of one person, or a photo from which you cut out people "
-        f"({', '.join(UPLOAD_FORMATS)}, max. {UPLOAD_MB} MB). It stays in memory and is never saved. Its file name "
-        "becomes part of the page's address.",
+        help="Upload, drop or paste an image of one person, or a photo from which you cut out people. "
+        f"Formats: {', '.join(UPLOAD_FORMATS)}; at most {UPLOAD_MB} MB. It stays in memory and is never saved. Its file "
+        "name becomes part of the page's address.",
     )
     file_drop(UPLOADER)
     render_refusal(UPLOADER)

@@ -52,7 +52,7 @@ def test_a_failed_import_of_the_engine_re_enables_collection():
     assert after(code) == ["True"]
 
 
-def test_preloading_opens_the_workspace_and_searches_for_the_opening_query(small_world_in_use, monkeypatch):
+def test_preloading_opens_the_workspace_and_searches_for_the_first_query(small_world_in_use, monkeypatch):
     clear_caches()
     preload.preload()
     workspace = resources.workspace(Places.from_environment())

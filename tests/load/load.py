@@ -1,4 +1,4 @@
-"""Simulate visitors who move sliders on the demo: `python -m tests.load.load [--sessions 50] [--minutes 5]`.
+"""Simulate visitors on the demo: `python -m tests.load.load [--sessions 50] [--minutes 5] [--log FILE]`.
 
 The script starts its own server. Every visitor is a client of Streamlit's WebSocket protocol (visit.py) and has
 its own query and settings. The visitors arrive within half a minute. Each moves a slider, waits for the answer, pauses

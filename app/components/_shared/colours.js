@@ -1,7 +1,7 @@
 // Colours of heat maps and of the picked patch, and the colour bar. Components that colour values include this file
 // after dom.js.
 
-const PICKED = "#ffb000"; // Ring around a patch that is pinned, hovered or otherwise picked.
+const PICKED = "#ffb000"; // Ring around a picked patch, and line around dropped patches.
 
 const VIRIDIS = [
   "#440154",

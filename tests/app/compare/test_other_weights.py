@@ -158,7 +158,7 @@ def test_a_gallery_memory_in_another_folder_is_used(compare, house, small_places
 )
 def test_weights_that_do_not_exist_fall_back_with_a_message(compare, name):
     page = with_weights(compare, name)
-    message = "do not exist in the folders that you can choose from. Using the weights of side A"
+    message = "but your folders have no such file. Using the weights of side A"
     assert (message in plain(page)) is True  # `is True` keeps the long text out of the failure message.
     assert page.selectbox(key="b_weights").value == "same as A"
     assert "How do the results differ?" in plain(page)

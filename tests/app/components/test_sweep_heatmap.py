@@ -63,6 +63,8 @@ def test_the_best_cell_is_among_equally_complete_keep_rates():
 def test_among_equals_the_cheaper_cell_is_the_best():
     equal = [cell(1.0, 0.0, 10), cell(0.5, 0.0, 10)]
     assert best_cell(equal, BY_NAME["Rank-1"].goodness) is equal[1]
+    with pytest.raises(ValueError, match="empty"):
+        best_cell([])
 
 
 def test_colours_span_all_ks_and_brighter_is_better():

@@ -35,7 +35,9 @@ def test_a_broken_link_is_explained_and_ignored(text):
     assert view.settings.prune.strategy is DropStrategy.NON_SALIENT
     assert len(problems) == 1
     assert problems[0].startswith("The link sets the patches dropped by hand to ")
-    assert problems[0].endswith("it must be complete and drop only patches from 0 to 127, each once. Ignoring it.")
+    assert problems[0].endswith(
+        "the text must be complete and name only patches from 0 to 127, each once. Ignoring it."
+    )
     assert len(problems[0]) < 260
 
 

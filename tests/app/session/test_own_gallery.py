@@ -47,7 +47,7 @@ def test_images_with_the_same_pixels_are_added_once():
 def test_the_number_of_images_is_limited_and_the_rest_is_reported():
     visitor = AppTest.from_function(page)
     message = call(visitor, "add_images", [image(value) for value in range(MAX_IMAGES + 2)], SIZE)
-    assert message == "Added 32 images to your gallery; 2 images did not fit, because it can hold 32 images."
+    assert message == "Added 32 images to your gallery; 2 images did not fit, because the gallery can hold 32 images."
     assert names(visitor).endswith(f"{MAX_IMAGES - 1}.png")
     assert call(visitor, "add_images", [image(99)], SIZE).startswith("Added 0 images to your gallery; 1 image did")
 
