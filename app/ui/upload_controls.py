@@ -43,8 +43,8 @@ def render_uploader(on_upload: Callable[[str, bytes], None]) -> None:
         key=key,
         on_change=changed,
         help="Upload, drop or paste an image of one person, or a photo from which you cut out people. "
-        f"Formats: {', '.join(UPLOAD_FORMATS)}; at most {UPLOAD_MB} MB. It stays in memory and is never saved. Its file "
-        "name becomes part of the page's address.",
+        f"Formats: {', '.join(UPLOAD_FORMATS)}; at most {UPLOAD_MB} MB. It stays in memory and is never saved. Its "
+        "file name becomes part of the page's address.",
     )
     file_drop(UPLOADER)
     render_refusal(UPLOADER)
