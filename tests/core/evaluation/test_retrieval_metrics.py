@@ -213,7 +213,7 @@ def test_feature_distance_is_never_negative_and_ignores_length():
         ((np.zeros((0, 3)), [], [1, 2, 3]), "at least one query and one gallery image"),
         ((np.array([[np.nan, 0.0]]), [1], [1, 2]), "query 0 contain NaN"),
         ((np.zeros((1, 2)), [1], [2, 3]), "no query has a true match"),
-        ((np.zeros((1, 2)), [1], [1, 3], [0]), "for both"),
+        ((np.zeros((1, 2)), [1], [1, 3], [0]), "of both"),
         ((np.zeros((1, 2)), [1], [1, 3], [0], [0, 1, 2]), r"numbers of query and gallery cameras .* got \(1, 3\)"),
         ((np.zeros((1, 2)), [1], [1, 3], None, None, 0), "max_rank"),
     ],
