@@ -119,7 +119,7 @@ def sample_identities(
     classes = torch.unique(labels)
     order = classes[torch.randperm(len(classes), generator=generator)].tolist()
     if similar is not None:
-        order = [each for one in order for each in (one, *similar[one].tolist())]
+        order = [each for sampled in order for each in (sampled, *similar[sampled].tolist())]
     rows: list[Tensor] = []
     for each in list(dict.fromkeys(order))[:identities]:
         own_rows = torch.nonzero(labels == each).flatten()
