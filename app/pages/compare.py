@@ -12,10 +12,10 @@ from app.layout import heading
 heading("What changes between two settings?", "One query, two settings or two models. Differences are marked below.")
 
 from app.compare import other_weights
+from app.compare.presets import DEFAULT_SIDES, PRESETS, preset_of
 from app.messages import escape_markdown, show_warnings
 from app.sections import comparison
 from app.sections.comparison import SIDES, Side
-from app.sections.comparison_data import DEFAULT_SIDES, PRESETS, preset_of
 from app.server import search
 from app.server.search import Query
 from app.session import given_patches

@@ -41,6 +41,8 @@ from app.ui.query_picker import (
     choose_neighbor,
     choose_query,
     pick_query,
+    query_strip,
+    render_examples,
     step_query,
     view_from_url,
 )
@@ -125,7 +127,7 @@ def render_queries(workspace: Workspace, chosen: str, identity: int | None) -> N
         positions = controls.pagination(len(names), per_page, names.index(chosen) if chosen in names else None, 3)
         with strip:
             shown = [records[position] for position in positions]
-            status.query_strip(workspace, shown, chosen, choose_query, compact=True, width=QUERY_WIDTH)
+            query_strip(workspace, shown, chosen, compact=True, width=QUERY_WIDTH)
 
 
 def filter_by_person(workspace: Workspace, chosen: str) -> int | None:
@@ -155,7 +157,7 @@ def page() -> None:
             strips = st.container()
     with st.sidebar:
         query, missing = pick_query(workspace, view.query)
-        status.render_examples(workspace, query.name, choose_query)
+        render_examples(workspace, query.name)
         identity = filter_by_person(workspace, query.name)
         settings = controls.query_settings(view.settings, workspace.shortlist_for(query.subject.path), HITS, sliders)
         show_junk = display_controls.junk_switch(workspace.dataset.excludes_own_camera)

@@ -33,10 +33,11 @@ from app.ui.query_picker import (
     PER_PAGE,
     apply_first_visit_defaults,
     choose_pin,
-    choose_query,
     has_recipe,
     is_dataset_query,
     pick_query,
+    query_strip,
+    render_examples,
     step_query,
     view_from_url,
 )
@@ -124,12 +125,10 @@ def render_try_it(workspace: Workspace, query: Query, view: View, context: Lesso
         if has_recipe(workspace, query):
             gallery = workspace.retriever.memory.records[context.hit].path.as_posix()
             add_button(Item(query.name), view.settings, FIGURES[key], gallery=gallery)
-    status.render_examples(workspace, query.name, choose_query)
+    render_examples(workspace, query.name)
     names = [record.path.as_posix() for record in workspace.dataset.query]
     positions = controls.pagination(len(names), PER_PAGE, names.index(query.name) if query.name in names else None)
-    status.query_strip(
-        workspace, [workspace.dataset.query[position] for position in positions], query.name, choose_query
-    )
+    query_strip(workspace, [workspace.dataset.query[position] for position in positions], query.name)
 
 
 def page() -> None:

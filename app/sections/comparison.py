@@ -12,7 +12,7 @@ import streamlit as st
 
 from app.components.cards import cards
 from app.messages import escape_markdown
-from app.sections.comparison_data import (
+from app.sections.differences import (
     ComparedValue,
     kept_patches,
     mark_differences,

@@ -23,7 +23,7 @@ _DISPLAY = ("pruned",)
 # Keep rate on Explore if its parameter is missing. It is repeated here because this module loads without the engine.
 GAMMA = "0.8"
 # Side B on the first visit to Compare from a page with the default settings. Without a link from a page, both sides are
-# `comparison_data.DEFAULT_SIDES`.
+# `compare.presets.DEFAULT_SIDES`.
 _SIDE_B = {"b_gamma": ["0.5"]}
 
 Params = dict[str, list[str]]

@@ -1,4 +1,4 @@
-"""Selection of a query, shared by pages: an image of the dataset, or one that the visitor uploads."""
+"""Selection of a query, shared by pages: examples, thumbnails, the search box, and images that the visitor uploads."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from app.messages import show_pending_toasts, toast_in_next_run
+from app.components.cards import cards
+from app.messages import escape_markdown, show_pending_toasts, toast_in_next_run
 from app.server import resources
 from app.server.search import Query
 from app.session import given_patches, link_checks, own_gallery, pending_release
@@ -16,8 +17,10 @@ from app.session.view import NEIGHBORS, Pin, View, read_view, write_slider_param
 from app.ui import controls, upload_controls
 from app.ui.crop_tool import crop_pending_photo
 from app.ui.gallery_choice import render_gallery_choice
+from fpc_core.data.browser_encoding import data_uri
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.data.match_label import QueryIdentity
+from fpc_core.explain.cards import Card, Strip, camera_name, identity_label
 from fpc_core.workspace import PersonalWorkspace, Workspace
 
 PER_PAGE = 10  # Number of query thumbnails per page.
@@ -184,3 +187,61 @@ def _render_upload(workspace: Workspace, upload: UploadedImage, key: str, search
     camera = upload_controls.camera(cameras, upload.digest) if workspace.dataset.uses_cameras else None
     own = workspace.own_path(upload.image) if isinstance(workspace, PersonalWorkspace) else None
     return Query(upload.query, upload.image, QueryIdentity(camera=camera, path=own), workspace.key)
+
+
+def render_examples(workspace: Workspace, chosen: str) -> None:
+    """Render the example queries of the dataset, if it has any.
+
+    Args:
+        workspace: Workspace with the dataset.
+        chosen: Path of the selected query.
+    """
+    examples = {example.title: example for example in workspace.dataset.examples}
+    if not examples:
+        return
+    current = next((title for title, example in examples.items() if example.query == chosen), None)
+    # The pills follow the query, which other widgets select too.
+    st.session_state["example"] = current
+
+    def pick() -> None:
+        if title := st.session_state["example"]:
+            choose_query(examples[title].query)
+
+    st.pills("Examples", list(examples), key="example", format_func=escape_markdown, on_change=pick)
+    if current and examples[current].story:
+        st.caption(escape_markdown(examples[current].story))
+
+
+def query_strip(
+    workspace: Workspace, records: list[ImageRecord], chosen: str, *, compact: bool = False, width: str = "80px"
+) -> None:
+    """Render a strip of query thumbnails. The visitor's own images are the first ones.
+
+    Args:
+        workspace: Workspace with the dataset.
+        records: Queries of the dataset to show.
+        chosen: Path of the selected query.
+        compact: Whether only one line is shown below a thumbnail: the person or, for an own image, its name.
+        width: Width of a thumbnail, as a CSS length.
+    """
+    images, strip_cards = {}, []
+    for upload in stored_uploads(workspace.retriever.model.config.image_size):
+        key = upload.query
+        images[key] = data_uri(upload.image)
+        lines = () if compact else ("your image",)
+        selected = key == chosen
+        strip_cards.append(Card(key, key, upload.name, lines, alt=f"query, {key}", selected=selected, hint=upload.name))
+    for record in records:
+        key = record.path.as_posix()
+        images[key] = resources.thumbnail(workspace, record)
+        strip_cards.append(
+            Card(
+                key,
+                key,
+                f"{record.person or record.identity}" if compact else f"Person {record.person or record.identity}",
+                () if compact else (f"camera {camera_name(record.camera)}",),
+                alt=f"query, {identity_label(record)}",
+                selected=key == chosen,
+            )
+        )
+    cards([Strip("queries", "", tuple(strip_cards))], images, key="query-cards", on_pick=choose_query, width=width)

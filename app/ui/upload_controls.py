@@ -9,10 +9,10 @@ import streamlit as st
 from app.components.file_drop import file_drop
 from app.messages import escape_markdown
 from app.session import visitor
+from app.session.uploads import MAX_UPLOAD_MB
 from app.ui.refused_file import empty_uploader, forget_refusal, refuse, render_refusal, uploader_key
 from fpc_core.data.images import UPLOAD_FORMATS, ImageError
 
-UPLOAD_MB = 20
 UPLOADER = "upload"
 
 
@@ -39,11 +39,11 @@ def render_uploader(on_upload: Callable[[str, bytes], None]) -> None:
 
     st.file_uploader(
         "Your own image",
-        max_upload_size=UPLOAD_MB,
+        max_upload_size=MAX_UPLOAD_MB,
         key=key,
         on_change=changed,
         help="Upload, drop or paste an image of one person, or a photo from which you cut out people. "
-        f"Formats: {', '.join(UPLOAD_FORMATS)}; at most {UPLOAD_MB} MB. It stays in memory and is never saved. Its "
+        f"Formats: {', '.join(UPLOAD_FORMATS)}; at most {MAX_UPLOAD_MB} MB. It stays in memory and is never saved. Its "
         "file name becomes part of the page's address.",
     )
     file_drop(UPLOADER)

@@ -16,7 +16,7 @@ from fpc_core.cli.app import run_app
 from fpc_core.cli.arguments import MODELS
 from fpc_core.cli.build import run_build
 from fpc_core.cli.doctor import run_doctor
-from fpc_core.cli.output import print_notes, progress_callback
+from fpc_core.cli.output import print_notes, progress_callback, query_text
 from fpc_core.cli.workspace_args import print_dataset_notes, settings_from, workspace_from
 from fpc_core.config import (
     MapMethod,
@@ -65,29 +65,9 @@ from fpc_core.workspace import Workspace, cache_folder, choose_device
 
 def _query(args: argparse.Namespace) -> None:
     workspace = workspace_from(args)
-    model, memory = workspace.retriever.model, workspace.retriever.memory
     trace = workspace.search(args.image, settings_from(args, workspace), camera=args.camera).trace
     print(_summary(workspace))
-    kept_counts = " ".join(f"block {stage.block}: {stage.kept.shape[1]}" for stage in trace.encoding.stages)
-    print(f"patches {model.config.patches}, kept after {kept_counts}\n")
-    rankings = {"cosine": trace.by_cosine, "D": trace.by_distance, "consolidated": trace.final}
-    columns = {name: ranking.first(args.top) for name, ranking in rankings.items()}
-    print("rank  " + "  ".join(f"{name:>34}" for name in columns))
-    for index in range(min(args.top, len(memory))):
-        hits = []
-        for ranking in columns.values():
-            hit = ""
-            if index < len(ranking.indices):  # The shortlist is shorter than the gallery.
-                record = memory.records[int(ranking.indices[index])]
-                hit = f"{record.path.name[-26:]} {ranking.distance[index]:7.4f}"
-            hits.append(f"{hit:>34}")
-        print(f"{index + 1:>4}  " + "  ".join(hits))
-    shares = trace.consolidation
-    print(
-        f"\ndecoder attention (Eq. 13): [cls] {shares.cls_share:.1%}, query {shares.query_share:.1%}, "
-        f"neighbours {shares.neighbor_shares.sum():.1%}"
-    )
-    print("milliseconds: " + ", ".join(f"{name} {1000 * value:.1f}" for name, value in trace.timings.items()))
+    print(query_text(workspace, trace, args.top))
     print_notes(workspace)
 
 

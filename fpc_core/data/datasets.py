@@ -30,8 +30,8 @@ from fpc_core.data.dataset_json import (
 )
 from fpc_core.data.folder_listing import FolderListing
 from fpc_core.data.images import decode_image
-from fpc_core.data.layouts.cameras import with_cameras
-from fpc_core.data.layouts.people import FOLDER, UNSPLIT
+from fpc_core.data.layouts.camera_numbers import with_cameras
+from fpc_core.data.layouts.person_folders import FOLDER, UNSPLIT
 from fpc_core.data.layouts.registry import FEW, LAYOUTS, has_layout, recognise, spec_of, title_of
 from fpc_core.data.layouts.spec import Folders, Layout, LayoutSpec, read_names
 from fpc_core.data.protocols import AUTO, Cameras, Protocol

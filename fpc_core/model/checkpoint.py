@@ -26,11 +26,11 @@ from fpc_core.io.atomic_write import atomic_write
 from fpc_core.io.dataclass_json import build
 from fpc_core.model.adapt import COUNTER, adapt, convert_counters
 from fpc_core.model.cameras import use_mean_camera
-from fpc_core.model.checkpoint_layouts import brief, count_by_group, infer_config, layout_of, vit_options
 from fpc_core.model.families import FAMILIES, Settings, Source, find_unsupported, recognise
 from fpc_core.model.fpc import FPC
 from fpc_core.model.load_report import LoadReport
 from fpc_core.model.positions import Size, fit_positions, format_size
+from fpc_core.model.tensor_mapping import brief, count_by_group, infer_config, tensor_mapping, vit_options
 from fpc_core.model.tensor_names import find_model
 from fpc_core.model.weight_files import CheckpointError, WeightFile, label, read_tensors
 
@@ -81,11 +81,11 @@ def load_checkpoint(
         notes = (*notes, note)
 
     expected, empty = _template(config, path)
-    layout = layout_of(source, config, expected, tensors)
-    optional = {name for name, key in layout.names.items() if key not in tensors and _is_optional(name, source)}
-    names = {name: key for name, key in layout.names.items() if name not in optional}
+    mapping = tensor_mapping(source, config, expected, tensors)
+    optional = {name for name, key in mapping.names.items() if key not in tensors and _is_optional(name, source)}
+    names = {name: key for name, key in mapping.names.items() if name not in optional}
     unknown = [key for key in tensors.keys() - set(names.values()) if tensors[key].numel()]
-    unexpected = sorted(key for key in unknown if not re.fullmatch(layout.ignored, key))
+    unexpected = sorted(key for key in unknown if not re.fullmatch(mapping.ignored, key))
     missing = [key for key in dict.fromkeys(names.values()) if key not in tensors]
     if missing or unexpected:
         raise CheckpointError(_mismatch(path, source, config, missing, unexpected))
@@ -111,7 +111,7 @@ def load_checkpoint(
         with torch.device("cpu" if fresh else "meta"):
             model = FPC(config)
     model.load_state_dict({**model.state_dict(), **empty, **state}, strict=True, assign=True)
-    ignored = sorted(key for key in tensors if re.fullmatch(layout.ignored, key))
+    ignored = sorted(key for key in tensors if re.fullmatch(mapping.ignored, key))
     empty_in_file = len(tensors.keys() - set(names.values()) - set(ignored))
     report = LoadReport(
         path=path,
@@ -119,7 +119,7 @@ def load_checkpoint(
         config=config,
         loaded=content.stored - len(ignored) - empty_in_file - removed,
         resized=resized,
-        copied=count_by_group(sorted(layout.copied)),
+        copied=count_by_group(sorted(mapping.copied)),
         fresh=count_by_group(name for name in expected if name in fresh),
         ignored=count_by_group(ignored),
         stored=len(file.tensors),

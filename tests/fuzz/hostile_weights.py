@@ -26,9 +26,9 @@ from torch import Tensor
 
 from fpc_core.config import ModelConfig
 from fpc_core.model.checkpoint import FORMAT
-from fpc_core.model.checkpoint_layouts import layout_of
 from fpc_core.model.families import Source
 from fpc_core.model.fpc import FPC
+from fpc_core.model.tensor_mapping import tensor_mapping
 from tests.fuzz.damage import BLIND, ODD_NUMBERS
 from tests.fuzz.hostile_text import odd_value
 
@@ -87,8 +87,8 @@ def named_as(source: Source, config: ModelConfig) -> dict[str, Tensor]:
         config: Architecture of the model.
     """
     state = _state(config)
-    layout = layout_of(source, config, state, ["base.sie_embed", "b1."])
-    return {stored: state[name].clone() for name, stored in layout.names.items()}
+    mapping = tensor_mapping(source, config, state, ["base.sie_embed", "b1."])
+    return {stored: state[name].clone() for name, stored in mapping.names.items()}
 
 
 @cache

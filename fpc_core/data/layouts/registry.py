@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fpc_core.data import layouts
 from fpc_core.data.folder_listing import FolderListing
-from fpc_core.data.layouts.people import FOLDER, UNSPLIT
+from fpc_core.data.layouts.person_folders import FOLDER, UNSPLIT
 from fpc_core.data.layouts.spec import Folders, LayoutSpec
 from fpc_core.io.bounded_files import escape_name
 

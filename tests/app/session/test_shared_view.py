@@ -3,7 +3,7 @@
 import pytest
 import streamlit as st
 
-from app.sections.comparison_data import DEFAULT_SIDES
+from app.compare.presets import DEFAULT_SIDES
 from app.session.shared_view import _STATES, GAMMA, forget_params, links_of_pages, read_params, store_page
 from fpc_core.config import QuerySettings
 

@@ -18,9 +18,9 @@ from timm.models.vision_transformer import VisionTransformer
 from fpc_core.config import ModelConfig, PruneSettings
 from fpc_core.model import weight_files
 from fpc_core.model.checkpoint import CheckpointError, load_checkpoint, save_checkpoint, weights_fingerprint
-from fpc_core.model.checkpoint_layouts import count_by_group
 from fpc_core.model.families import Source
 from fpc_core.model.fpc import FPC
+from fpc_core.model.tensor_mapping import count_by_group
 from tests.support.golden_data import load_golden
 from tests.support.hostile_files import TouchOnLoad
 from tests.support.released_workspace import released_names

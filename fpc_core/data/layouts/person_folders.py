@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from fpc_core.data.folder_listing import FolderListing
-from fpc_core.data.layouts import street
+from fpc_core.data.layouts import market_and_duke
 from fpc_core.data.layouts.spec import JUNK, Entry, Folders, Layout, LayoutSpec, Reading, left_out_below
 from fpc_core.data.protocols import Cameras
 
@@ -67,7 +67,7 @@ UNSPLIT = LayoutSpec(
     key="unsplit",
     title="One folder with names as in Market-1501 or DukeMTMC-reID",
     folders={},
-    name=street.NAME,
+    name=market_and_duke.NAME,
     example="0002_c1s1_000451_03.jpg",
     remark="every image is compared with all others",
 )

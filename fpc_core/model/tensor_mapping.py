@@ -17,7 +17,7 @@ from fpc_core.model.positions import Placement, Size, format_size, place
 
 
 @dataclass(frozen=True)
-class Layout:
+class TensorMapping:
     """Mapping from the tensors of an FPC to the tensors of a file.
 
     Attributes:
@@ -60,8 +60,10 @@ _HEADS = ("bottleneck.", "rec_bottleneck.", "classifier.", "rec_classifier.")
 _IMAGENET = r"(head|head_dist|fc|pre_logits)\..*|dist_token"
 
 
-def layout_of(source: Source, config: ModelConfig, expected: Iterable[str], present: Collection[str]) -> Layout:
-    """Build the layout of a file.
+def tensor_mapping(
+    source: Source, config: ModelConfig, expected: Iterable[str], present: Collection[str]
+) -> TensorMapping:
+    """Build the mapping for a file.
 
     Args:
         source: Format of the file.
@@ -70,7 +72,7 @@ def layout_of(source: Source, config: ModelConfig, expected: Iterable[str], pres
         present: Tensor names in the file, which determine its optional parts.
     """
     if source is Source.OWN:
-        return Layout({name: name for name in expected})
+        return TensorMapping({name: name for name in expected})
     family = FAMILIES[source]
     base = family.base
     has_head = any(name.startswith("b1.") for name in present)
@@ -97,7 +99,7 @@ def layout_of(source: Source, config: ModelConfig, expected: Iterable[str], pres
     if last == "b1.0.":
         ignored += rf"|{re.escape(base)}(norm|blocks\.{config.depth - 1})\..*"
     copied = frozenset() if source is Source.RELEASED else frozenset(n for n in names if n.startswith("decoder."))
-    return Layout(names, copied, ignored)
+    return TensorMapping(names, copied, ignored)
 
 
 def infer_config(

@@ -7,40 +7,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fpc_core.config import ModelConfig, PruneSettings, QuerySettings, Solver, TransportSettings, Variant
+from fpc_core.config import ModelConfig, PruneSettings
 from fpc_core.data.match_rule import MatchRule
 from fpc_core.evaluation.metrics.flops import encoder_flops
 from fpc_core.evaluation.metrics.retrieval import evaluate
 from fpc_core.explain.cards import Strip, distances_of
 from fpc_core.explain.masks import survivors
 from fpc_core.results import Encoding, QueryTrace, Ranking
-
-_DEFAULT = QuerySettings()
-
-PRESETS = {
-    "γ 1.0 | 0.8": (_DEFAULT.with_keep_rate(1.0), _DEFAULT),
-    "γ 0.8 | 0.5": (_DEFAULT, _DEFAULT.with_keep_rate(0.5)),
-    "paper | released": (replace(_DEFAULT, variant=Variant.PAPER), _DEFAULT),
-    "sinkhorn | exact": (_DEFAULT, replace(_DEFAULT, transport=TransportSettings(Solver.EXACT))),
-    "α 0 | 0.4": (replace(_DEFAULT, alpha=0.0), _DEFAULT),
-    "K 5 | 10": (replace(_DEFAULT, neighbors=5), _DEFAULT),
-}
-"""Settings of side A and side B, by the name of the preset."""
-DEFAULT_SIDES = PRESETS["γ 1.0 | 0.8"]
-"""Settings of a side that a link does not set. `shared_view` repeats the keep rate of side A."""
-
-
-def preset_of(one: QuerySettings, other: QuerySettings) -> str | None:
-    """Return the name of the preset with these settings, or None. The shortlist size is ignored.
-
-    Args:
-        one: Settings of side A.
-        other: Settings of side B.
-    """
-    for name, preset in PRESETS.items():
-        if preset == tuple(replace(each, shortlist=_DEFAULT.shortlist) for each in (one, other)):
-            return name
-    return None
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,18 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from app.sections.comparison_data import (
-    PRESETS,
+from app.sections.differences import (
     ComparedValue,
     average_precision,
     kept_patches,
     mark_differences,
     neighbor_values,
-    preset_of,
     query_values,
     why_not_comparable,
 )
-from fpc_core.config import ModelConfig, PruneSettings, QuerySettings, Variant
+from fpc_core.config import ModelConfig, PruneSettings, QuerySettings
 from fpc_core.data.datasets import ImageRecord
 from fpc_core.data.images import resize_image, to_tensor
 from fpc_core.data.match_rule import MatchRule
@@ -177,10 +175,3 @@ def test_values_of_a_neighbour_follow_equation_10_or_are_missing(traces, labels)
     assert missing["D"].one is None
     assert missing["decoder attention (%)"].difference == "–"
     assert missing["rank after consolidation"].one is not None or labels.records[beyond].camera == 0
-
-
-def test_a_preset_is_recognised_by_its_settings():
-    for name, (one, other) in PRESETS.items():
-        assert preset_of(replace(one, shortlist=32), replace(other, shortlist=32)) == name
-    assert preset_of(QuerySettings(), QuerySettings()) is None
-    assert PRESETS["paper | released"][0].variant is Variant.PAPER
