@@ -22,7 +22,8 @@ with header:
             st.caption("Loading the model and the data. The first visit after a start takes about ten seconds.")
     heading("FPC Explorer")
 
-from app.components.tour import TourStep, tour
+from app.components.tour import tour
+from app.explore.tour import TOUR
 from app.messages import show_warnings
 from app.sections import details, ranking
 from app.sections.save_panel import render_code, render_save
@@ -51,24 +52,6 @@ from fpc_core.explain.overlay import PrunedStyle
 from fpc_core.figures.recipe import FigureKind
 from fpc_core.workspace import Workspace
 
-TOUR = (
-    TourStep(
-        "1. Pick a partly hidden person",
-        "Click a query, press N and P, or upload your own image in the sidebar.",
-        ".st-key-queries",
-    ),
-    TourStep(
-        "2. Move the sliders",
-        "The masks show which patches the model drops. Masks and rankings update while you drag.",
-        ".st-key-instrument",
-    ),
-    TourStep(
-        "3. Select a hit",
-        "The panel on the right shows how its patches match those of the query. It also explains the rank and what "
-        "the decoder used.",
-        ".st-key-details-panel",
-    ),
-)
 HITS = "hits"  # Key of the fragment that shows the ranked strips.
 PER_PAGE = 18  # Number of query thumbnails per page, including the visitor's own images.
 # Widths of thumbnails, masks and hits. The unit depends on the size of the window; it is set in explore.css.

@@ -13,7 +13,7 @@ heading(
     "Add shapes, poles, textures, paint or another person to a query and move them around.",
 )
 
-from app.lab import editor, occlusion_curves
+from app.lab import editor, occlusion_curves, scene_file
 from app.lab.editor import CLEAN, OCCLUDED, PREFIX
 from app.messages import show_warning, show_warnings
 from app.sections import by_hand, comparison, transport
@@ -50,7 +50,7 @@ def render_results(workspace: Workspace, query: Query, settings: QuerySettings) 
     nearest, identity = editor.nearest_wrong(workspace, query, traces[CLEAN]), query.subject.identity
     ranks = {} if identity is None else editor.first_matches(traces[CLEAN], traces[OCCLUDED], rule)
     editor.editor(workspace, query, settings, nearest, ranks)
-    editor.render_downloads(workspace, query, scene, settings, occluded.image)
+    scene_file.render_downloads(workspace, query, scene, settings, occluded.image)
     view, problems = view_from_url(workspace, "neighbor", "pin")
     show_warnings(problems)
     chosen = comparison.hits(
@@ -99,7 +99,7 @@ def page() -> None:
         settings = controls.side_settings(
             PREFIX, QuerySettings(neighbors=workspace.dataset.neighbors), workspace.dataset.shortlist, by_hand=True
         )
-        editor.open_recipe(workspace)
+        scene_file.open_recipe(workspace)
     view, problems = view_from_url(workspace, given_patches.PARAM)
     settings = controls.with_given_patches(settings, view.settings)
     status.status_line(workspace, settings)

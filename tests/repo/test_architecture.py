@@ -32,7 +32,7 @@ def offenders(room: str, forbidden: tuple[str, ...]) -> list[str]:
 
 APP_LAYERS = (  # A layer may import the layers listed after it.
     ("pages",),
-    ("learn", "sweep", "evaluate", "atlas", "lab", "compare", "figures", "data"),
+    ("explore", "learn", "sweep", "evaluate", "atlas", "lab", "compare", "figures", "data"),
     ("sections",),
     ("ui",),
     ("components",),

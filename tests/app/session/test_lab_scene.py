@@ -182,11 +182,14 @@ def test_the_page_queue_is_left_while_a_link_is_read(visitor, monkeypatch):
 
 def test_every_recipe_of_a_visitor_is_read_outside_of_the_page_queue():
     """The line before every call that parses a visitor's text releases the slot."""
-    for path in ("app/lab/editor.py", "app/pages/figures.py", "app/session/lab_scene.py"):
-        lines = (ROOT / path).read_text(encoding="utf-8").splitlines()
+    calls = 0
+    for path in sorted((ROOT / "app").rglob("*.py")):
+        lines = path.read_text(encoding="utf-8").splitlines()
         for at, line in enumerate(lines):
             if "Recipe.from_json(" in line or "= from_link(" in line:
+                calls += 1
                 assert "with PAGE_QUEUE.release_while()" in lines[at - 1], f"{path}:{at + 1}"
+    assert calls >= 3
 
 
 def test_the_longest_scene_fits_in_a_link_or_is_left_out():
