@@ -25,10 +25,10 @@ from fpc_core.config import Activation, ModelConfig, Precision, Stem, VitOptions
 from fpc_core.io.atomic_write import atomic_write
 from fpc_core.io.dataclass_json import build
 from fpc_core.model.adapt import COUNTER, adapt, convert_counters
-from fpc_core.model.cameras import use_mean_camera
 from fpc_core.model.families import FAMILIES, Settings, Source, find_unsupported, recognise
 from fpc_core.model.fpc import FPC
 from fpc_core.model.load_report import LoadReport
+from fpc_core.model.mean_camera import use_mean_camera
 from fpc_core.model.positions import Size, fit_positions, format_size
 from fpc_core.model.tensor_mapping import brief, count_by_group, infer_config, tensor_mapping, vit_options
 from fpc_core.model.tensor_names import find_model
