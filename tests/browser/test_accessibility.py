@@ -108,7 +108,8 @@ def whole(request, browser, url):
 
 def test_tab_reaches_every_control(whole):
     name, page = whole
-    for _ in range(3):
+    for _ in range(5):
+        settle(page)
         count, reached = page.evaluate(CONTROLS), set()
         assert count > 15
         for _ in range(2 * count):
