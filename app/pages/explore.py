@@ -23,6 +23,8 @@ with header:
     heading("FPC Explorer")
 
 from app.components.tour import tour
+from app.explore.queries import filter_by_person, render_queries
+from app.explore.timings import render_timings
 from app.explore.tour import TOUR
 from app.messages import show_warnings
 from app.sections import details, ranking
@@ -31,7 +33,6 @@ from app.server import search
 from app.server.search import Query, SearchResult
 from app.session import given_patches, link_checks, pending_release
 from app.session.display import PRUNED
-from app.session.uploads import stored_uploads
 from app.session.view import write_slider_params
 from app.ui import controls, display_controls, heatmap_controls, status
 from app.ui.gallery_choice import workspace_to_search
@@ -40,9 +41,7 @@ from app.ui.page_shortcuts import explore_shortcuts
 from app.ui.query_picker import (
     apply_first_visit_defaults,
     choose_neighbor,
-    choose_query,
     pick_query,
-    query_strip,
     render_examples,
     step_query,
     view_from_url,
@@ -53,9 +52,8 @@ from fpc_core.figures.recipe import FigureKind
 from fpc_core.workspace import Workspace
 
 HITS = "hits"  # Key of the fragment that shows the ranked strips.
-PER_PAGE = 18  # Number of query thumbnails per page, including the visitor's own images.
-# Widths of thumbnails, masks and hits. The unit depends on the size of the window; it is set in explore.css.
-QUERY_WIDTH, MASK_WIDTH, HIT_WIDTH = "calc(0.8 * var(--unit))", "calc(1.8 * var(--unit))", "var(--unit)"
+# Widths of masks and hits. The unit depends on the size of the window; it is set in explore.css.
+MASK_WIDTH, HIT_WIDTH = "calc(1.8 * var(--unit))", "var(--unit)"
 
 
 @st.fragment(key=HITS)
@@ -92,37 +90,6 @@ def on_paint(given: str) -> None:
     values = {given_patches.PARAM: given}
     write_slider_params(st.query_params, values)
     pending_release.rerun_fragment_for_release(HITS, values)
-
-
-def render_queries(workspace: Workspace, chosen: str, identity: int | None) -> None:
-    """Render the strip of query thumbnails, with page buttons.
-
-    Args:
-        workspace: Workspace with the queries.
-        chosen: Name of the selected query.
-        identity: Identity of the only person to show; None for all.
-    """
-    records = [record for record in workspace.dataset.query if identity in (None, record.identity)]
-    names = [record.path.as_posix() for record in records]
-    with st.container(key="queries", horizontal=True, vertical_alignment="center"):
-        strip = st.container()
-        per_page = PER_PAGE - len(stored_uploads(workspace.retriever.model.config.image_size))
-        positions = controls.pagination(len(names), per_page, names.index(chosen) if chosen in names else None, 3)
-        with strip:
-            shown = [records[position] for position in positions]
-            query_strip(workspace, shown, chosen, compact=True, width=QUERY_WIDTH)
-
-
-def filter_by_person(workspace: Workspace, chosen: str) -> int | None:
-    """Render the filter of the query strip, and return the selected identity, or None for all.
-
-    Args:
-        workspace: Workspace with the queries.
-        chosen: Name of the selected query.
-    """
-    persons = {record.path.as_posix(): record.identity for record in workspace.dataset.query}
-    first = {person: path for path, person in reversed(persons.items())}
-    return controls.identity(list(first), persons.get(chosen), lambda person: choose_query(first[person]))
 
 
 def page() -> None:
@@ -176,7 +143,7 @@ def page() -> None:
         st.caption("The tabs on the right save their own panels.")
         render_code(workspace, query, settings)
     with timings:
-        ranking.render_timings(result)
+        render_timings(result)
     explore_shortcuts(details.TABS, partial(step_query, workspace, query.name, identity))
     ranking.keep_rates(workspace, query, settings, chosen)
 

@@ -1,4 +1,4 @@
-"""Sections that show the results of a query: masks, ranked strips, alpha chart and timings."""
+"""Sections that show the results of a query: masks, ranked strips and alpha chart."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 import streamlit as st
 
 from app.components.alpha_chart import alpha_chart
-from app.components.bars import bars, timing_bars
 from app.components.image_store import image_store
 from app.components.job_result import job_result
 from app.components.live_payload import answer_data, view_key
@@ -81,12 +80,6 @@ def keep_rates(workspace: Workspace, query: Query, settings: QuerySettings, chos
     if grid.finished and not grid.error and chosen is not None:
         pairs = prefetch.keep_rate_pairs(workspace, query, settings, visitor, chosen)
         job_result("pairs", f"{view} row {chosen}", pairs, KEEP_RATES)
-
-
-def render_timings(result: SearchResult) -> None:
-    bars(timing_bars(result.seconds, result.reused), key="timings", about="Milliseconds per stage of the search")
-    fresh = sum(value for name, value in result.seconds.items() if name not in result.reused)
-    st.caption(f"{1000 * fresh:.0f} ms for this view; the rest was cached.")
 
 
 def render_ranking(
