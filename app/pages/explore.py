@@ -23,6 +23,7 @@ with header:
     heading("FPC Explorer")
 
 from app.components.tour import tour
+from app.explore.legend import render_legend
 from app.explore.queries import filter_by_person, render_queries
 from app.explore.timings import render_timings
 from app.explore.tour import TOUR
@@ -114,7 +115,7 @@ def page() -> None:
         with st.container(key="help", horizontal=True):
             tour(TOUR)
             with st.popover("Legend", type="tertiary", key="legend"):
-                ranking.render_legend()
+                render_legend()
                 display_controls.pruned_style_choice()
             save = st.popover("Save", type="tertiary")
             timings = st.popover("Timing", type="tertiary")

@@ -13,7 +13,6 @@ from app.components.job_result import job_result
 from app.components.live_payload import answer_data, view_key
 from app.components.masks import drop_story, masks
 from app.components.ranking import ranking
-from app.messages import escape_markdown
 from app.sections import by_hand, prefetch
 from app.server import resources
 from app.server.search import Query, SearchResult
@@ -23,11 +22,9 @@ from fpc_core.data.browser_encoding import data_uri
 from fpc_core.data.match_rule import MatchRule
 from fpc_core.explain.cards import MatchLabel, Strip, distances_of, match_label, ranked_strip
 from fpc_core.explain.patch_contents import patch_areas
-from fpc_core.glossary import GLOSSARY
 from fpc_core.workspace import Workspace
 
 SHOWN = 10  # Number of hits per strip.
-EXPLAINED = ("[cls]", "D_cos", "D_EMD", "D", "K", "Junk image")  # Glossary terms in the legend.
 KEEP_RATES = "keep-rates"  # Key of the fragment that searches at every keep rate.
 
 
@@ -155,15 +152,6 @@ def render_ranking(
         width=width,
     )
     return chosen
-
-
-def render_legend() -> None:
-    """Render an explanation of the marks and arrows in the ranked strips, and of some terms."""
-    st.markdown(
-        "- ✓ same person, ✗ different person\n- K: used by the decoder\n- ↑ and ↓: rank change from the row above\n"
-        "- Number below the rank: the distance of that row\n- Marked patches: dropped"
-    )
-    st.markdown("\n".join(f"- **{escape_markdown(term)}**: {escape_markdown(GLOSSARY[term])}" for term in EXPLAINED))
 
 
 def render_alpha_chart(chosen: int | None, show_junk: bool) -> None:
