@@ -1,1 +1,1 @@
-"""Parts of the Explore page, used in `app/pages/explore.py`."""
+"""Sections of the Explore page, used in `app/pages/explore.py`."""

@@ -1,5 +1,7 @@
 """Steps of the tour of Explore."""
 
+from __future__ import annotations
+
 from app.components.tour import TourStep
 
 TOUR = (

@@ -1,4 +1,4 @@
-"""Scene files of the Lab: save the scene and the occluded image, and open a saved scene."""
+"""Scene files of the Lab: open a saved scene, save the scene and the occluded image, and add them to the figure."""
 
 from __future__ import annotations
 

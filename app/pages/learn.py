@@ -30,7 +30,6 @@ from app.ui.gallery_choice import workspace_to_search
 from app.ui.page_frame import load_workspace_or_stop, run_page
 from app.ui.page_shortcuts import lesson_shortcuts
 from app.ui.query_picker import (
-    PER_PAGE,
     apply_first_visit_defaults,
     choose_pin,
     has_recipe,
@@ -47,6 +46,7 @@ from fpc_core.lessons.course import STEPS
 from fpc_core.workspace import PersonalWorkspace, Workspace
 
 COUNT = len(STEPS)
+PER_PAGE = 10  # Number of query thumbnails per page.
 # Kind of figure that "Add to figure" creates, by step.
 FIGURES = {
     "patches": FigureKind.DROP_PROCESS,

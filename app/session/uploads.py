@@ -17,11 +17,10 @@ import streamlit as st
 from app.session import pending_photo
 from app.session.pending_photo import PREVIEW_SIDE, PendingPhoto
 from app.session.shared_view import UPLOAD_SUFFIX
-from fpc_core.data.images import MAX_BYTES, ImageError, content_hash
+from fpc_core.data.images import ImageError, content_hash
 from fpc_core.data.uploads.crops import CropBox, Size, is_tight_crop
 from fpc_core.data.uploads.sandboxed_decode import crop_in_subprocess, preview_in_subprocess
 
-MAX_UPLOAD_MB = MAX_BYTES // 1_000_000
 MAX_PER_MINUTE = 10  # Maximum number of files that are decoded per visitor and minute; cutting out boxes counts again.
 MAX_PER_VISIT = 200  # Maximum number of files that are decoded per visit.
 MAX_STORED = 8  # Number of latest images that are stored; all of them are shown among the queries.

@@ -23,8 +23,6 @@ from fpc_core.data.match_label import QueryIdentity
 from fpc_core.explain.cards import Card, Strip, camera_name, identity_label
 from fpc_core.workspace import PersonalWorkspace, Workspace
 
-PER_PAGE = 10  # Number of query thumbnails per page.
-
 
 def choose_query(name: str, key: str = "query") -> None:
     """Select a query, and reset the selected hits, the pin and the patches dropped by hand. Call it in a callback.

@@ -9,10 +9,10 @@ import streamlit as st
 from app.components.file_drop import file_drop
 from app.messages import escape_markdown
 from app.session import visitor
-from app.session.uploads import MAX_UPLOAD_MB
 from app.ui.refused_file import empty_uploader, forget_refusal, refuse, render_refusal, uploader_key
-from fpc_core.data.images import UPLOAD_FORMATS, ImageError
+from fpc_core.data.images import MAX_BYTES, UPLOAD_FORMATS, ImageError
 
+MAX_UPLOAD_MB = MAX_BYTES // 1_000_000  # Maximum size of a file in MB, which Streamlit refuses to exceed.
 UPLOADER = "upload"
 
 

@@ -1,4 +1,4 @@
-"""Output of the commands: the text of a search, progress bars, and notes below rankings and scores."""
+"""The text of `query`, and output that several commands share: progress bars, and notes below rankings and scores."""
 
 from __future__ import annotations
 

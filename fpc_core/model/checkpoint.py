@@ -30,7 +30,7 @@ from fpc_core.model.fpc import FPC
 from fpc_core.model.load_report import LoadReport
 from fpc_core.model.mean_camera import use_mean_camera
 from fpc_core.model.positions import Size, fit_positions, format_size
-from fpc_core.model.tensor_mapping import brief, count_by_group, infer_config, tensor_mapping, vit_options
+from fpc_core.model.tensor_mapping import brief, count_by_group, infer_config, mapping_of, vit_options
 from fpc_core.model.tensor_names import find_model
 from fpc_core.model.weight_files import CheckpointError, WeightFile, label, read_tensors
 
@@ -81,7 +81,7 @@ def load_checkpoint(
         notes = (*notes, note)
 
     expected, empty = _template(config, path)
-    mapping = tensor_mapping(source, config, expected, tensors)
+    mapping = mapping_of(source, config, expected, tensors)
     optional = {name for name, key in mapping.names.items() if key not in tensors and _is_optional(name, source)}
     names = {name: key for name, key in mapping.names.items() if name not in optional}
     unknown = [key for key in tensors.keys() - set(names.values()) if tensors[key].numel()]

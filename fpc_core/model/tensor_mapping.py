@@ -60,10 +60,8 @@ _HEADS = ("bottleneck.", "rec_bottleneck.", "classifier.", "rec_classifier.")
 _IMAGENET = r"(head|head_dist|fc|pre_logits)\..*|dist_token"
 
 
-def tensor_mapping(
-    source: Source, config: ModelConfig, expected: Iterable[str], present: Collection[str]
-) -> TensorMapping:
-    """Build the mapping for a file.
+def mapping_of(source: Source, config: ModelConfig, expected: Iterable[str], present: Collection[str]) -> TensorMapping:
+    """Build the mapping from the tensors of an FPC to those of a file.
 
     Args:
         source: Format of the file.

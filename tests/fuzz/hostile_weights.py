@@ -28,7 +28,7 @@ from fpc_core.config import ModelConfig
 from fpc_core.model.checkpoint import FORMAT
 from fpc_core.model.families import Source
 from fpc_core.model.fpc import FPC
-from fpc_core.model.tensor_mapping import tensor_mapping
+from fpc_core.model.tensor_mapping import mapping_of
 from tests.fuzz.damage import BLIND, ODD_NUMBERS
 from tests.fuzz.hostile_text import odd_value
 
@@ -87,7 +87,7 @@ def named_as(source: Source, config: ModelConfig) -> dict[str, Tensor]:
         config: Architecture of the model.
     """
     state = _state(config)
-    mapping = tensor_mapping(source, config, state, ["base.sie_embed", "b1."])
+    mapping = mapping_of(source, config, state, ["base.sie_embed", "b1."])
     return {stored: state[name].clone() for name, stored in mapping.names.items()}
 
 

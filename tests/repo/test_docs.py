@@ -16,7 +16,7 @@ from fpc_core.cli import COMMANDS
 from fpc_core.cli.arguments import build_parser
 from fpc_core.data.datasets import open_dataset
 from fpc_core.glossary import GLOSSARY
-from fpc_core.model.tensor_mapping import FAMILIES
+from fpc_core.model.families import FAMILIES
 from tests.support.data_cases import lay_out
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from streamlit import config
 
+from fpc_core.data.images import MAX_BYTES
+
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = sorted(path for room in ("fpc_core", "app") for path in (ROOT / room).rglob("*.py"))
 SCRIPTS = sorted(path for room in ("fpc_core", "app") for path in (ROOT / room).rglob("*.js"))
@@ -99,7 +101,7 @@ def test_the_server_is_set_up_as_the_threat_model_says():
     assert server["enableCORS"] is True
     assert server["enableStaticServing"] is False
     assert server["enableAgentApi"] is False
-    assert server["maxUploadSize"] == 20
+    assert server["maxUploadSize"] == MAX_BYTES // 1_000_000 == 20
     assert server["maxMessageSize"] == 50
     assert settings["client"]["showErrorDetails"] == "none"
     assert settings["browser"]["gatherUsageStats"] is False

@@ -1,5 +1,5 @@
-"""Dataset layouts: one `LayoutSpec` per layout, in one file per family; `registry` collects them.
+"""Dataset layouts: one `LayoutSpec` per layout, in one file per family; `registry` lists them.
 
-To add a layout, add a file with a tuple `LAYOUTS` to this folder and a test, and run `python -m docs.make_layouts`. No
-other code has to change.
+To add a layout, add it to the tuple `LAYOUTS` of a file in this folder (list a new file in `registry`), add a test, and
+run `python -m docs.make_layouts`. No other code has to change.
 """

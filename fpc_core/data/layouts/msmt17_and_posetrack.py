@@ -1,4 +1,7 @@
-"""Layouts whose splits are defined by lists: MSMT17 (text files) and Occluded-PoseTrack-ReID (JSON)."""
+"""Layouts of MSMT17 with its original file names (lists or folders) and of Occluded-PoseTrack-ReID (JSON).
+
+`market_and_duke` has the MSMT17 that some codebases rearrange and rename.
+"""
 
 from __future__ import annotations
 

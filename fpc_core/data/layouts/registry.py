@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from fpc_core.data import layouts
 from fpc_core.data.folder_listing import FolderListing
+from fpc_core.data.layouts import (
+    market_and_duke,
+    msmt17_and_posetrack,
+    occluded_and_partial_reid,
+    partial_ilids_and_numbered,
+    person_folders,
+)
 from fpc_core.data.layouts.person_folders import FOLDER, UNSPLIT
 from fpc_core.data.layouts.spec import Folders, LayoutSpec
 from fpc_core.io.bounded_files import escape_name
 
 FEW = 0.5  # A layout that a smaller share of names follows is chosen only if its folder names are unmistakable.
-_MODULES = sorted(module.name for module in pkgutil.iter_modules(layouts.__path__))
 
-LAYOUTS: tuple[LayoutSpec, ...] = tuple(
-    spec
-    for module in _MODULES
-    for spec in getattr(importlib.import_module(f"{layouts.__name__}.{module}"), "LAYOUTS", ())
-    if module != "registry"
+LAYOUTS: tuple[LayoutSpec, ...] = (
+    *occluded_and_partial_reid.LAYOUTS,
+    *msmt17_and_posetrack.LAYOUTS,
+    *partial_ilids_and_numbered.LAYOUTS,
+    *person_folders.LAYOUTS,
+    *market_and_duke.LAYOUTS,
 )
-"""The layouts of every file in this folder, in the order of file names and within a file as listed there."""
+"""All layouts. If a folder fits several of them equally well, the first one is chosen."""
 
 TOP_FOLDERS = frozenset(
     path.split("/")[0].lower() for spec in LAYOUTS for paths in spec.folders.values() for path in paths

@@ -199,6 +199,15 @@ def test_dataset_json_sets_folders_cameras_title_and_protocol(tmp_path):
     assert open_dataset(tmp_path).layout == "dukemtmc"  # The image names follow DukeMTMC.
 
 
+def test_chosen_folders_of_numbered_images_are_read_as_partial_reid(tmp_path):
+    """Three layouts fit these names equally well, and the first one of the registry is chosen."""
+    lay_out(tmp_path, {"seen": ["001_01.png", "002_01.png"], "day": ["001_02.png", "002_02.png"]})
+    (tmp_path / "dataset.json").write_text(json.dumps({"folders": {"query": "seen", "gallery": "day"}}))
+    dataset = open_dataset(tmp_path, variant=Variant.RELEASED)
+    assert dataset.layout == "partial_reid"
+    assert {record.camera for record in dataset.query} != {record.camera for record in dataset.gallery}
+
+
 @pytest.mark.parametrize(
     ("label", "message"),
     [
