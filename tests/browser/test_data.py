@@ -3,6 +3,7 @@
 import pytest
 
 from fpc_core.data.datasets import open_dataset
+from fpc_core.explain.cards import identity_label
 from fpc_core.workspace import Places
 from tests.support.browser import settle
 
@@ -31,21 +32,24 @@ def test_images_are_checked_and_a_path_outside_the_roots_is_refused(data):
     count = len(dataset.query) + len(dataset.gallery)
     data.get_by_role("button", name="Check all images for errors").click()
     data.get_by_text(f"{count:,} of {count:,} images checked, no errors").wait_for()
-    before = data.get_by_text("Nearest by D: person").inner_text()
+    nearest = data.get_by_text("Nearest by D: person").inner_text().removeprefix("Nearest by D: ")
+    labels = [identity_label(record) for record in dataset.gallery]
     plot = data.locator(".js-plotly-plot")
     plot.scroll_into_view_if_needed()
-    spot = plot.evaluate(
-        """plot => {
+    row, *spot = plot.evaluate(
+        """(plot, [labels, nearest]) => {
             const {xaxis, yaxis} = plot._fullLayout, box = plot.getBoundingClientRect();
             const match = plot._fullData.find(each => each.name.startsWith("✓"));
-            return [box.x + xaxis._offset + xaxis.l2p(match.x[0]), box.y + yaxis._offset + yaxis.l2p(match.y[0])];
-        }"""
+            const at = match.customdata.findIndex(([row]) => labels[row] !== nearest);
+            const [x, y] = [xaxis.l2p(match.x[at]), yaxis.l2p(match.y[at])];
+            return [match.customdata[at][0], box.x + xaxis._offset + x, box.y + yaxis._offset + y];
+        }""",
+        [labels, nearest],
     )
     data.mouse.move(*spot)
     data.wait_for_timeout(300)
     data.mouse.click(*spot)
-    data.get_by_text("Selected: person").wait_for()
-    assert data.get_by_text("Selected: person").inner_text() != before.replace("Nearest by D", "Selected")
+    data.get_by_text(f"Selected: {labels[row]}", exact=True).wait_for()
 
     choose(data, "Dataset", "/etc")
     data.get_by_text("is not below a folder that this app may read").wait_for()
