@@ -26,7 +26,6 @@ from fpc_core.workspace import Workspace
 
 def open_recipe(workspace: Workspace) -> None:
     """Render the uploader of a recipe, which replaces the visitor's scene, query and settings."""
-
     key = uploader_key("lab-recipe")
 
     def on_upload() -> None:

@@ -12,7 +12,7 @@ from app.session import visitor
 from app.ui.refused_file import empty_uploader, forget_refusal, refuse, render_refusal, uploader_key
 from fpc_core.data.images import MAX_BYTES, UPLOAD_FORMATS, ImageError
 
-MAX_UPLOAD_MB = MAX_BYTES // 1_000_000  # Maximum size of a file in MB, which Streamlit refuses to exceed.
+MAX_UPLOAD_MB = MAX_BYTES // 1_000_000  # Maximum size of a file in MB; Streamlit refuses larger ones.
 UPLOADER = "upload"
 
 

@@ -50,6 +50,7 @@ def test_images_are_checked_and_a_path_outside_the_roots_is_refused(data):
     data.wait_for_timeout(300)
     data.mouse.click(*spot)
     data.get_by_text(f"Selected: {labels[row]}", exact=True).wait_for()
+    assert labels[row] != nearest
 
     choose(data, "Dataset", "/etc")
     data.get_by_text("is not below a folder that this app may read").wait_for()

@@ -185,8 +185,8 @@ def main(data: str, weights: str, memory_folder: str, empty: str) -> None:
 
 if __name__ == "__main__":
     main(*sys.argv[1:])
-    # All checks have passed. A normal exit aborted once in many runs, because a thread of torch was still running
-    # ("terminate called without an active exception").
+    # All checks have passed. A normal exit once aborted with "terminate called without an active exception": a C++
+    # thread was still running. Which one is unknown.
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
